@@ -1,0 +1,91 @@
+"""The database: tables, connections and migrations. SQLite by default, PostgreSQL by one setting.
+
+It keeps what must be transactional: label events and jobs. Data sets and runs are folders of files, so that they can be
+copied to another machine as they are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+
+metadata = sa.MetaData()
+
+label_events = sa.Table(
+    "label_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("created_at", sa.Float, nullable=False),  # seconds since 1970, UTC
+    sa.Column("person", sa.String(100), nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),  # label, undo, skip, unsure
+    sa.Column("dataset", sa.String(64), nullable=False),
+    sa.Column("chip", sa.Integer, nullable=False),
+    sa.Column("task", sa.String(64), nullable=False),
+    sa.Column("value", sa.JSON, nullable=True),  # class index, list of 0/1/null, or number
+    sa.Column("undoes", sa.String(36), nullable=True),  # uuid of the event that an undo takes back
+    sa.Column("run", sa.String(64), nullable=True),  # the run whose answer the person could see
+    sa.Column("milliseconds", sa.Integer, nullable=True),  # time on the chip
+    sa.Index("label_events_by_chip", "dataset", "task", "chip"),
+    sqlite_autoincrement=True,
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),  # queued running done failed cancelled lost
+    sa.Column("active_key", sa.String(128), nullable=True, unique=True),  # set while live: no double submit
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float, nullable=True),
+    sa.Column("ended_at", sa.Float, nullable=True),
+    sa.Column("heartbeat_at", sa.Float, nullable=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=True),
+    sa.Column("pid_started", sa.Float, nullable=True),
+    sa.Column("progress", sa.JSON, nullable=True),
+    sa.Column("message", sa.Text, nullable=True),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+)
+
+
+def open_database(url: str) -> sa.Engine:
+    """An engine on a database whose tables are at the newest version.
+
+    Args:
+        url: SQLAlchemy address, for example `sqlite:////folder/spatialnet.sqlite`.
+    """
+    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout=30000")
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")  # a label that was acknowledged survives a power cut
+            cursor.close()
+
+    _migrate(engine)
+    return engine
+
+
+def _migrate(engine: sa.Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            # Processes start together: only one may migrate, the others wait for its write lock.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()

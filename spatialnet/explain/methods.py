@@ -1,0 +1,81 @@
+"""What each attribution method is, in words for people. Free of torch, so that pages can list them.
+
+To add a method: write its file beside this one, describe it here, and name its function in `attribute.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to explain an answer.
+
+    Attributes:
+        name: identifier, also the name of its file.
+        title: what people read.
+        help: what it shows and what it does not, in two or three sentences.
+        signed: positive values speak for the class and negative ones against it; else values are 0 or more.
+        class_specific: the map depends on the class that is explained.
+        bands: the method says how the evidence divides over bands.
+        cost: rough work for one chip, where 1 is one forward and backward pass of the model.
+    """
+
+    name: str
+    title: str
+    help: str
+    signed: bool
+    class_specific: bool
+    bands: bool
+    cost: float
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            "gradient_attention",
+            "Gradient-weighted attention",
+            "Follows the model's attention through its blocks and keeps what raises the score of this class. "
+            "Fast; one value per patch; shows evidence for the class only, and not which bands.",
+            signed=False,
+            class_specific=True,
+            bands=False,
+            cost=1.1,
+        ),
+        Method(
+            "integrated_gradients",
+            "Integrated Gradients",
+            "Adds up how the score changes while the chip grows from the training mean to what it is. "
+            "One value per pixel, for (positive) or against (negative) the class; the values add up to the "
+            "change of the score, and the share of each band is known. Slow.",
+            signed=True,
+            class_specific=True,
+            bands=True,
+            cost=100.0,
+        ),
+        Method(
+            "occlusion",
+            "Occlusion",
+            "Covers one patch after another with the training mean and notes how far the score falls. "
+            "Easy to understand; misses evidence that several places share. "
+            "Bands are covered one by one, too.",
+            signed=True,
+            class_specific=True,
+            bands=True,
+            cost=35.0,
+        ),
+        Method(
+            "attention_rollout",
+            "Attention rollout",
+            "Where the model looks, followed through all blocks. The same for every class: "
+            "it does not say what a place speaks for.",
+            signed=False,
+            class_specific=False,
+            bands=False,
+            cost=0.5,
+        ),
+    )
+}
+"""Methods by name, the recommended one first."""

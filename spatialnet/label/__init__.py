@@ -1,0 +1,18 @@
+"""Label events: what people say about chips, appended and never changed, and what follows from it."""
+
+from spatialnet.label.events import KINDS, LabelEvent, StoredEvent
+from spatialnet.label.store import Answer, AppendResult, Conflict, LabelCounts, LabelStore
+from spatialnet.label.validation import check_events, read_events
+
+__all__ = [
+    "KINDS",
+    "Answer",
+    "AppendResult",
+    "Conflict",
+    "LabelCounts",
+    "LabelEvent",
+    "LabelStore",
+    "StoredEvent",
+    "check_events",
+    "read_events",
+]

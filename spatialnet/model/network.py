@@ -1,0 +1,379 @@
+"""SpatialNet-ViT: any set of sensors in, one answer per task out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+
+from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, RecipeInvalid, TargetsInvalid
+from spatialnet.model.heads import Head, Pooled, TaskQueries
+from spatialnet.model.presets import build_backbone, preset_named
+from spatialnet.model.tokenizer import GroundPosition, LocalContext, Tokenizer, TokenLayout
+from spatialnet.sensors import Sensor
+from spatialnet.tasks import Task
+
+Fusion = Literal["early", "mean"]
+
+FEATURES = "features"
+"""The key under which `forward` returns pooled features; no task may have this name."""
+
+
+class SpatialNetViT(nn.Module):
+    """A multi-task vision transformer for any set of sensors.
+
+    Each sensor has a tokeniser; all put their tokens on one grid. Tokens get learned positions, a ground-position term
+    that knows the ground sample distance, a local-context term and a learned code of their sensor. Absent sensors are
+    masked out of attention. timm's transformer blocks follow, then one learned query and one head per task.
+
+    The forward pass can be taken in steps, which is what explanations need::
+
+        tokens, layout = model.tokens(images)
+        tokens = model.encode(tokens, layout)          # or through model.blocks one by one, then model.norm
+        pooled = model.pool(tokens, layout, names)     # Pooled: features, attention of the task queries
+        logits = model.classify(pooled.features, names)
+
+    Args:
+        sensors: one or more; their bands fix the tokenisers.
+        tasks: one or more; their classes fix the heads.
+        preset: a name in `PRESETS`, or `timm:<architecture>`.
+        chip_size: side of a chip in pixels; other sizes work too, their positions are resampled.
+        gsd_m: ground sample distance of the chips in metres per pixel; the reference of the ground-position term.
+        fusion: `early` = the tokens of all sensors side by side (cost grows with the square of their number); `mean` =
+            one grid that holds the mean over the sensors that are there.
+        patch: side of a patch in chip pixels; default by preset and chip size.
+        drop_path: stochastic depth of the last block, 0..1.
+
+    Raises:
+        RecipeInvalid: no such preset or fusion, or a patch larger than the chip.
+        BandsDoNotMatch: no sensor, or two of one name.
+        TargetsInvalid: no task, two of one name, or one called `features`.
+    """
+
+    cls_token: nn.Parameter | None
+    reg_token: nn.Parameter | None
+    pos_embed: nn.Parameter | None
+
+    def __init__(
+        self,
+        sensors: Sequence[Sensor],
+        tasks: Sequence[Task],
+        preset: str = "small",
+        *,
+        chip_size: int,
+        gsd_m: float,
+        fusion: Fusion = "early",
+        patch: int | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.sensors = {sensor.name: sensor for sensor in sensors}
+        self.tasks = {task.name: task for task in tasks}
+        if not sensors or len(self.sensors) != len(sensors):
+            raise BandsDoNotMatch(
+                f"A model needs distinct sensors; it was given {[s.name for s in sensors]}."
+            )
+        if not tasks or len(self.tasks) != len(tasks) or FEATURES in self.tasks:
+            raise TargetsInvalid(
+                f"A model needs distinct tasks, none called {FEATURES}; got {[t.name for t in tasks]}."
+            )
+        if fusion not in get_args(Fusion):
+            raise RecipeInvalid(f"There is no fusion {fusion!r}. Use one of {', '.join(get_args(Fusion))}.")
+        self.preset = preset_named(preset)
+        self.chip_size, self.gsd_m, self.fusion, self.drop_path = chip_size, gsd_m, fusion, drop_path
+        self.patch = patch or self.preset.patch(chip_size)
+        if not 1 <= self.patch <= chip_size:
+            raise RecipeInvalid(
+                f"A patch of {self.patch} px does not fit a chip of {chip_size} px. Choose 1 to {chip_size}."
+            )
+        self.grid = self._grid(chip_size, chip_size)
+        self._build(drop_path)
+
+    def _build(self, drop_path: float) -> None:
+        backbone = build_backbone(self.preset, self.grid[0], self.patch, drop_path)
+        dim, heads = int(backbone.embed_dim), int(backbone.blocks[0].attn.num_heads)
+        self.dim = dim
+        self.tokenizers = nn.ModuleDict(
+            {
+                name: Tokenizer(sensor, dim, self.patch, self.preset.stem)
+                for name, sensor in self.sensors.items()
+            }
+        )
+        self.sensor_embed = nn.ParameterDict({name: nn.Parameter(torch.zeros(dim)) for name in self.sensors})
+        self.ground_position = GroundPosition(dim, self.gsd_m) if self.preset.spatial else None
+        self.local_context = LocalContext(dim) if self.preset.spatial else None
+        # timm's own parameters keep timm's names, so that its weights and layer groups carry over.
+        self.cls_token, self.reg_token, self.pos_embed = (
+            backbone.cls_token,
+            backbone.reg_token,
+            backbone.pos_embed,
+        )
+        self.prefix = int(backbone.num_prefix_tokens)
+        self.prefix_has_position = bool(self.prefix) and not backbone.no_embed_class
+        self.pos_drop, self.norm_pre, self.norm = backbone.pos_drop, backbone.norm_pre, backbone.norm
+        self.blocks = nn.ModuleList(backbone.blocks)
+        by_query = self.preset.pool == "query"
+        self.queries = TaskQueries(len(self.tasks), dim, heads) if by_query else None
+        self.heads = nn.ModuleDict(
+            {name: Head(task, dim, norm=by_query) for name, task in self.tasks.items()}
+        )
+
+    def forward(
+        self,
+        images: Tensor | Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+        gsd: Tensor | None = None,
+        tasks: Sequence[str] | None = None,
+        return_features: bool = False,
+    ) -> dict[str, Tensor]:
+        """Answers for a batch of chips.
+
+        Args:
+            images: normalised pixels (batch, bands, height, width) of the model's only sensor, or a dict of them by
+                sensor name; a sensor that is not in the dict is absent from every chip.
+            present: (batch,) bool per sensor, False where a chip lacks it; default True.
+            gsd: (batch,) metres per pixel of each chip; default the model's own.
+            tasks: which tasks to answer; default all.
+            return_features: also return the chips' embeddings.
+
+        Returns:
+            Logits per task in float32: `multiclass` and `multilabel` (batch, classes), `binary` (batch,), `count`
+            (batch, classes) as the logarithm of one plus the count; with `return_features` also `features`
+            (batch, dim), the mean of the final tokens (`paper`: the class token).
+
+        Raises:
+            BandsDoNotMatch: an unknown sensor, or another number of bands.
+            TargetsInvalid: an unknown task.
+        """
+        names = self._chosen(tasks)
+        tokens, layout = self.tokens(images, present=present, gsd=gsd)
+        tokens = self.encode(tokens, layout)
+        pooled = self.pool(tokens, layout, names)
+        answers = self.classify(pooled.features, names)
+        if return_features:
+            answers[FEATURES] = (pooled.base.to(tokens.dtype)[:, None, :] @ tokens)[:, 0].float()
+        return answers
+
+    def tokens(
+        self,
+        images: Tensor | Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+        gsd: Tensor | None = None,
+    ) -> tuple[Tensor, TokenLayout]:
+        """The sequence that enters the first block: (batch, tokens, dim), and where each token comes from."""
+        by_sensor = self._by_sensor(images)
+        first = next(iter(by_sensor.values()))
+        batch, grid = first.shape[0], self._grid(*first.shape[-2:])
+        there = {name: self._there(name, present, batch, first.device) for name in by_sensor}
+        maps = []
+        for name, pixels in by_sensor.items():
+            tokens = self.tokenizers[name](pixels, grid) + self.sensor_embed[name][:, None, None]
+            # Not a product: an absent sensor's pixels may be NaN, and NaN times zero is NaN.
+            maps.append(torch.where(there[name][:, None, None, None], tokens, 0.0) if present else tokens)
+        groups = tuple(by_sensor)
+        shown = torch.stack(list(there.values()), 1)
+        if self.fusion == "mean":
+            maps = [
+                torch.stack(maps).sum(0) / shown.sum(1).clamp_min(1).to(maps[0].dtype)[:, None, None, None]
+            ]
+            groups, shown = ("all",), shown.any(1, keepdim=True)
+        terms = self._spatial_terms(grid, gsd)
+        maps = [self.local_context(m + terms) if self.local_context else m + terms for m in maps]
+        sequence = torch.cat(
+            [self._prefix(batch).to(maps[0].dtype), *(m.flatten(2).transpose(1, 2) for m in maps)], 1
+        )
+        layout = TokenLayout(groups, grid, self.prefix, self._mask(shown, grid) if present else None)
+        sequence = self.norm_pre(self.pos_drop(sequence))
+        return sequence, layout
+
+    def encode(self, tokens: Tensor, layout: TokenLayout) -> Tensor:
+        """The sequence after all blocks and the final norm: (batch, tokens, dim)."""
+        for block in self.blocks:
+            tokens = block(tokens, attn_mask=layout.mask)
+        final: Tensor = self.norm(tokens)
+        return final
+
+    def pool(self, tokens: Tensor, layout: TokenLayout, tasks: Sequence[str] | None = None) -> Pooled:
+        """What each task sees of the final tokens, with the attention of its query."""
+        names = self._chosen(tasks)
+        batch, device = tokens.shape[0], tokens.device
+        if self.queries is None:
+            base = torch.zeros(batch, layout.count, device=device)
+            base[:, 0] = 1.0
+            features = tokens[:, :1].expand(-1, len(names), -1)
+            return Pooled(features, base[:, None, None].expand(-1, 1, len(names), -1), base)
+        there = layout.usable(batch, device)
+        base = there.float() / there.sum(1, keepdim=True)
+        order = list(self.tasks)
+        chosen = torch.tensor([order.index(name) for name in names], device=device)
+        pooled: Pooled = self.queries(tokens, there, base, chosen)
+        return pooled
+
+    def classify(self, features: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Logits per task from pooled features (batch, tasks, dim), in the order of `tasks`."""
+        return {name: self.heads[name](features[:, i]) for i, name in enumerate(self._chosen(tasks))}
+
+    @torch.no_grad()
+    def prepare(self, images: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+        """Pixels in sensor units (batch, bands, height, width) as normalised float32 tensors on the model's device.
+
+        Pixels without data (NaN) become 0, which is the band's mean.
+        """
+        device = self.device
+        ready = {}
+        for name, pixels in images.items():
+            tokenizer = self._tokenizer(name)
+            tensor = torch.from_numpy(np.array(pixels, np.float32)).to(device)
+            tensor.sub_(tokenizer.mean[:, None, None]).div_(tokenizer.std[:, None, None])
+            ready[name] = torch.nan_to_num_(tensor, nan=0.0, posinf=0.0, neginf=0.0)
+        return ready
+
+    @torch.no_grad()
+    def set_statistics(self, statistics: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> None:
+        """Set the normalisation: mean and standard deviation per band, by sensor name.
+
+        Raises:
+            BandsDoNotMatch: an unknown sensor, or another number of bands.
+        """
+        for name, (mean, std) in statistics.items():
+            tokenizer = self._tokenizer(name)
+            if np.shape(mean) != tuple(tokenizer.mean.shape) or np.shape(std) != tuple(tokenizer.std.shape):
+                raise BandsDoNotMatch(
+                    f"Statistics of {name} have {np.size(mean)} values for {len(tokenizer.mean)} bands."
+                )
+            tokenizer.mean.copy_(torch.as_tensor(np.asarray(mean, np.float32)))
+            tokenizer.std.copy_(torch.as_tensor(np.asarray(std, np.float32)).clamp_min(1e-6))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def config(self) -> dict[str, Any]:
+        """JSON-ready values from which `from_config` builds the same architecture."""
+        return {
+            "preset": self.preset.name,
+            "sensors": [sensor.to_dict() for sensor in self.sensors.values()],
+            "tasks": [task.to_dict() for task in self.tasks.values()],
+            "chip_size": self.chip_size,
+            "gsd_m": self.gsd_m,
+            "fusion": self.fusion,
+            "patch": self.patch,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The architecture that `config` describes, with random weights.
+
+        Raises:
+            CheckpointDoesNotFit: values are missing or malformed.
+        """
+        try:
+            return cls(
+                [Sensor.from_dict(values) for values in config["sensors"]],
+                [Task.from_dict(values) for values in config["tasks"]],
+                str(config["preset"]),
+                chip_size=int(config["chip_size"]),
+                gsd_m=float(config["gsd_m"]),
+                fusion=config["fusion"],
+                patch=int(config["patch"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointDoesNotFit(
+                f"The model's description lacks or garbles {error}. Train it again."
+            ) from error
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Layer groups for timm's layer decay: what is pretrained sits low, everything new in the head group."""
+        return {
+            "stem": r"^(?:cls_token|reg_token|pos_embed|norm_pre)",
+            "blocks": [
+                (r"^blocks\.(\d+)" if not coarse else r"^blocks", None),
+                (
+                    r"^(?:norm|tokenizers|sensor_embed|ground_position|local_context|queries|heads)\b",
+                    (99999,),
+                ),
+            ],
+        }
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay must leave alone, beside one-dimensional ones."""
+        return {"cls_token", "reg_token", "pos_embed", "queries.query"}
+
+    def _tokenizer(self, name: str) -> Tokenizer:
+        if name not in self.sensors:
+            raise BandsDoNotMatch(
+                f"Sensor {name[:64]!r} is unknown to this model; it has {', '.join(self.sensors)}."
+            )
+        tokenizer = self.tokenizers[name]
+        assert isinstance(tokenizer, Tokenizer)  # noqa: S101 - tells the type checker what the module dict holds
+        return tokenizer
+
+    def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
+        unknown = [name for name in tasks or () if name not in self.tasks]
+        if unknown:
+            raise TargetsInvalid(
+                f"This model has no task {unknown[0][:64]!r}; it has {', '.join(self.tasks)}."
+            )
+        return list(self.tasks) if tasks is None else list(tasks)
+
+    def _by_sensor(self, images: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if isinstance(images, Tensor):
+            if len(self.sensors) != 1:
+                raise BandsDoNotMatch(
+                    f"This model has sensors {', '.join(self.sensors)}: give a dict of images by sensor."
+                )
+            return {next(iter(self.sensors)): images}
+        for name in images:
+            self._tokenizer(name)
+        if not images:
+            raise BandsDoNotMatch(f"No images were given. Give at least one of {', '.join(self.sensors)}.")
+        return {name: images[name] for name in self.sensors if name in images}
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        return max(1, round(height / self.patch)), max(1, round(width / self.patch))
+
+    @staticmethod
+    def _there(name: str, present: Mapping[str, Tensor] | None, batch: int, device: torch.device) -> Tensor:
+        if present is None or name not in present:
+            return torch.ones(batch, dtype=torch.bool, device=device)
+        return present[name].to(device=device, dtype=torch.bool)
+
+    def _mask(self, shown: Tensor, grid: tuple[int, int]) -> Tensor:
+        patches = shown.repeat_interleave(grid[0] * grid[1], 1)
+        # A chip without any sensor attends to its zero tokens: a constant answer, not NaN.
+        patches = patches | ~shown.any(1, keepdim=True)
+        prefix = patches.new_ones(len(patches), self.prefix)
+        return torch.cat([prefix, patches], 1)[:, None, None, :]
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor | None:
+        if self.pos_embed is None or grid == self.grid:
+            return self.pos_embed
+        kept = self.prefix if self.prefix_has_position else 0
+        resampled: Tensor = resample_abs_pos_embed(
+            self.pos_embed, new_size=list(grid), old_size=list(self.grid), num_prefix_tokens=kept
+        )
+        return resampled
+
+    def _spatial_terms(self, grid: tuple[int, int], gsd: Tensor | None) -> Tensor:
+        positions = self._positions(grid)
+        if positions is None:
+            terms = torch.zeros(1, self.dim, *grid, device=self.device)
+        else:
+            kept = self.prefix if self.prefix_has_position else 0
+            terms = positions[:, kept:].transpose(1, 2).unflatten(2, grid)
+        return terms if self.ground_position is None else terms + self.ground_position(grid, gsd)
+
+    def _prefix(self, batch: int) -> Tensor:
+        parts = [part for part in (self.cls_token, self.reg_token) if part is not None]
+        prefix = torch.cat(parts, 1) if parts else torch.zeros(1, 0, self.dim, device=self.device)
+        if self.prefix_has_position and self.pos_embed is not None:
+            prefix = prefix + self.pos_embed[:, : self.prefix]
+        return prefix.expand(batch, -1, -1)

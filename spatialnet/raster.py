@@ -1,0 +1,289 @@
+"""The only file that opens a raster: path rules, driver, limits, and foreign errors in our own words."""
+
+from __future__ import annotations
+
+import os
+
+# GDAL reads these when its drivers are registered, which happens at the first open: no network, no VRT (a VRT can point
+# at any file or address), no directory listings.
+os.environ.update(
+    GDAL_SKIP="VRT",
+    CPL_VSIL_CURL_ALLOWED_EXTENSIONS=".none",
+    GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
+    CPL_CURL_VERBOSE="NO",
+)
+
+import errno
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform_bounds
+from rasterio.windows import Window
+
+from spatialnet.errors import (
+    BandsDoNotMatch,
+    NotEnoughDisk,
+    NothingToRead,
+    PathRefused,
+    SceneHasNoCRS,
+    SceneTooLarge,
+    SceneUnreadable,
+)
+from spatialnet.sensors import Sensor
+
+SUFFIXES = (".tif", ".tiff", ".gtif")
+MAX_PIXELS = 250_000_000
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Pixels with their place on the ground.
+
+    Attributes:
+        pixels: (bands, height, width) float32, NaN where there is no data.
+        transform: pixel (column, row) to ground (x, y).
+        crs: coordinate reference system.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    transform: Affine
+    crs: CRS
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3:
+            raise SceneUnreadable(
+                f"A raster needs (bands, height, width) pixels; these have shape {self.pixels.shape}."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    @property
+    def gsd_m(self) -> float:
+        """Pixel size in metres (for a geographic CRS: along the meridian)."""
+        size = float(np.hypot(self.transform.b, self.transform.e))
+        return size * 111_320.0 if self.crs.is_geographic else size * float(self.crs.linear_units_factor[1])
+
+    def wgs84_bounds(self, row: int, column: int, size: int) -> tuple[float, float, float, float]:
+        """(west, south, east, north) in degrees of a square of pixels."""
+        corners = [self.transform * (column + dx, row + dy) for dx in (0, size) for dy in (0, size)]
+        xs, ys = [x for x, _ in corners], [y for _, y in corners]
+        bounds: tuple[float, float, float, float] = transform_bounds(
+            self.crs, "EPSG:4326", min(xs), min(ys), max(xs), max(ys)
+        )
+        return bounds
+
+
+def check_path(path: Path | str, root: Path | None = None) -> Path:
+    """A raster's real path, after the rules of the house.
+
+    Args:
+        path: a file on this machine.
+        root: the folder it must lie in; None for a file that the person named on the command line.
+
+    Raises:
+        PathRefused: an address, a GDAL virtual path, a missing file, another suffix, or a path outside `root`.
+    """
+    text = str(path)
+    if "://" in text or text.startswith("/vsi") or "<" in text or "\0" in text:
+        raise PathRefused(f"{text[:80]!r} is an address, not a file. Download it first and give the file's path.")
+    try:
+        real = Path(text).resolve(strict=True)
+    except OSError as error:
+        raise PathRefused(f"There is no file {Path(text).name[:80]!r}. Check the path.") from error
+    if root is not None and not real.is_relative_to(root.resolve()):
+        raise PathRefused(f"{Path(text).name[:80]!r} lies outside the workspace. Import it first.")
+    if not real.is_file() or real.suffix.lower() not in SUFFIXES:
+        raise PathRefused(f"{real.name[:80]!r} is not a GeoTIFF file. Use a file that ends in {', '.join(SUFFIXES)}.")
+    return real
+
+
+@contextmanager
+def open_raster(path: Path | str, *, root: Path | None = None, max_pixels: int = MAX_PIXELS) -> Iterator[DatasetReader]:
+    """Open a GeoTIFF for reading, by the GTiff driver only.
+
+    Args:
+        path: the file.
+        root: the folder it must lie in, or None.
+        max_pixels: larger rasters (width x height) are refused before a pixel is read.
+
+    Raises:
+        PathRefused: see `check_path`.
+        SceneUnreadable: the file is not a whole GeoTIFF; also when reading inside the `with` block fails.
+        SceneTooLarge: more pixels than `max_pixels`.
+    """
+    real = check_path(path, root)
+    try:
+        with rasterio.open(real, driver="GTiff") as source:
+            if source.width * source.height > max_pixels:
+                raise SceneTooLarge(
+                    f"{real.name} has {source.width} x {source.height} pixels; the limit is {max_pixels:,}. "
+                    "Cut it into smaller scenes first."
+                )
+            yield source
+    except (RasterioError, CRSError) as error:
+        raise SceneUnreadable(
+            f"{real.name} cannot be read as a GeoTIFF: the file is cut short, damaged or of another kind. Copy it again."
+        ) from error
+
+
+def read_scene(path: Path | str, sensor: Sensor, *, root: Path | None = None, max_pixels: int = MAX_PIXELS) -> Raster:
+    """Read a whole scene of one sensor.
+
+    Args:
+        path: the file; one band per band of the sensor, in its order.
+        sensor: what the bands are.
+        root: the folder it must lie in, or None.
+        max_pixels: larger scenes are refused.
+
+    Raises:
+        SceneHasNoCRS: the file has no coordinate reference system.
+        BandsDoNotMatch: another number of bands than the sensor's.
+        NothingToRead: no valid pixel.
+    """
+    with open_raster(path, root=root, max_pixels=max_pixels) as source:
+        check_scene(source, sensor)
+        pixels = read_window(source, Window(0, 0, source.width, source.height))
+        raster = Raster(pixels, source.transform, source.crs)
+    if not np.isfinite(raster.pixels).any():
+        raise NothingToRead(f"{Path(path).name} holds only no-data pixels. Choose another file.")
+    return raster
+
+
+def check_scene(source: DatasetReader, sensor: Sensor) -> None:
+    """Refuse a scene without a place on the ground or with other bands than the sensor's."""
+    name = Path(source.name).name
+    if source.crs is None:
+        raise SceneHasNoCRS(
+            f"{name} has no coordinate reference system, so it has no place on the map. "
+            "Assign one (for example with `rio edit-info --crs EPSG:32119`) and import it again."
+        )
+    if source.count != len(sensor.bands):
+        found = ", ".join(text or f"band {i + 1}" for i, text in enumerate(source.descriptions))
+        raise BandsDoNotMatch(
+            f"{name} has {source.count} bands ({found}); {sensor.label} has {len(sensor.bands)} "
+            f"({', '.join(sensor.bands)}). Choose the sensor that fits the file."
+        )
+
+
+def read_window(source: DatasetReader, window: Window) -> npt.NDArray[np.float32]:
+    """Pixels of a window: (bands, height, width) float32, NaN for no-data, NaN and infinite values."""
+    pixels: npt.NDArray[np.float32] = source.read(window=window, out_dtype="float32")
+    valid = (source.read_masks(window=window) > 0) & np.isfinite(pixels)
+    pixels[~valid] = np.nan
+    return pixels
+
+
+def read_codes_on_grid(
+    path: Path | str, grid: Raster, *, root: Path | None = None, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.int32]:
+    """Class codes of a land-cover raster on the pixel grid of a scene, by nearest neighbour.
+
+    Returns:
+        (height, width) int32, -1 where the land cover is unknown.
+    """
+    with open_raster(path, root=root, max_pixels=max_pixels) as source:
+        if source.crs is None:
+            raise SceneHasNoCRS(
+                f"{Path(path).name} has no coordinate reference system. Assign one and import it again."
+            )
+        height, width = grid.shape
+        with WarpedVRT(
+            source,
+            crs=grid.crs,
+            transform=grid.transform,
+            width=width,
+            height=height,
+            resampling=Resampling.nearest,
+        ) as warped:
+            codes = warped.read(1, masked=True)
+    known = ~np.ma.getmaskarray(codes) & np.isfinite(codes.data)
+    return np.where(known, np.nan_to_num(codes.data), -1).astype(np.int32)
+
+
+def write_cog(
+    path: Path,
+    pixels: npt.NDArray[Any],
+    transform: Affine,
+    crs: CRS,
+    *,
+    nodata: float | None,
+    descriptions: Sequence[str] = (),
+    scales: Sequence[float] = (),
+    tags: Mapping[str, str] | None = None,
+    colours: Mapping[int, tuple[int, int, int, int]] | None = None,
+) -> None:
+    """Write a cloud-optimised GeoTIFF in one step: the file is whole or not there.
+
+    Args:
+        path: the file to write; its folder exists.
+        pixels: (bands, height, width); the type of the array is the type in the file.
+        transform: pixel (column, row) to ground.
+        crs: coordinate reference system.
+        nodata: the value that means "no data", or None.
+        descriptions: one name per band.
+        scales: factor per band that turns stored numbers into the meaning of the band.
+        tags: provenance.
+        colours: colour table of a one-band uint8 raster.
+
+    Raises:
+        NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
+    """
+    profile = {
+        "driver": "GTiff", "count": pixels.shape[0], "height": pixels.shape[1], "width": pixels.shape[2],
+        "dtype": pixels.dtype, "crs": crs, "transform": transform, "nodata": nodata,
+    }  # fmt: skip
+    with MemoryFile() as memory:
+        with memory.open(**profile) as target:
+            target.write(pixels)
+            for index, text in enumerate(descriptions, start=1):
+                target.set_band_description(index, text)
+            if scales:
+                target.scales = tuple(scales)
+            if tags:
+                target.update_tags(**tags)
+            if colours and pixels.shape[0] == 1:
+                target.colorinterp = [ColorInterp.palette]
+                target.write_colormap(1, dict(colours))
+        copy_to_cog(memory.name, path)
+
+
+def copy_to_cog(source: str, path: Path) -> None:
+    """Turn a raster that GDAL can already read into a cloud-optimised GeoTIFF at `path`, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        rasterio.shutil.copy(
+            source, partial, driver="COG", compress="DEFLATE", predictor="YES", overview_resampling="NEAREST"
+        )
+        _flush(partial)
+        partial.replace(path)
+    except (RasterioError, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(path.parent).free < 1 << 20:
+            raise NotEnoughDisk(
+                f"The disk is full: {path.name} could not be written. Free some space and try again."
+            ) from error
+        raise SceneUnreadable(f"{path.name} could not be written ({error}). Check the folder's permissions.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
