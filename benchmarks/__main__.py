@@ -20,7 +20,9 @@ _NOT_BENCHMARKS = {"__main__", "figures"}
 
 def names() -> list[str]:
     """The benchmarks in this folder, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in _NOT_BENCHMARKS)
+    return sorted(
+        module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in _NOT_BENCHMARKS
+    )
 
 
 def listing() -> str:

@@ -1,7 +1,7 @@
 """What a benchmark gives back, and how to measure here.
 
-CPU time of single-threaded runs, the minimum of k, both sides interleaved in one process: on a shared machine this stays
-within 10-20 % where wall time moves tenfold.
+CPU time of single-threaded runs, the minimum of k, both sides interleaved in one process: on a shared machine this
+stays within 10-20 % where wall time moves tenfold.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Result:
 
     Attributes:
         figures: numbers with targets.
-        rows: what else the table shows, label -> text: both sides of each ratio, the machine's matrix-product ceiling, a
-            random or an empty row.
+        rows: what else the table shows, label -> text: both sides of each ratio, the machine's matrix-product ceiling,
+            a random or an empty row.
     """
 
     figures: list[Figure]
@@ -155,7 +155,9 @@ def machine() -> str:
                 break
     except OSError:  # not Linux
         pass
-    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
 
 
 def commit() -> str:

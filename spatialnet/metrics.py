@@ -18,16 +18,16 @@ def metrics(task: Task, probabilities: npt.NDArray[Any], targets: npt.NDArray[An
 
     Args:
         task: the task; its kind decides which metrics there are.
-        probabilities: (chips, classes) as `spatialnet.model.probabilities` gives them; `binary` (chips, 2); `count` the
-            counts themselves.
-        targets: as a data set stores them: `multiclass` (chips,) class indices, -100 unknown; `multilabel` and `count`
-            (chips, classes), NaN unknown; `binary` (chips,), NaN unknown.
+        probabilities: (chips, classes) as `spatialnet.model.probabilities` gives them; `binary` (chips, 2);
+            `count` the counts themselves.
+        targets: as a data set stores them: `multiclass` (chips,) class indices, -100 unknown; `multilabel`
+            and `count` (chips, classes), NaN unknown; `binary` (chips,), NaN unknown.
 
     Returns:
-        `multiclass`: accuracy, macro_f1 (over the classes that occur in the targets). `multilabel`: mean_ap (over the
-        classes that occur), micro_f1 at 0.5. `binary`: balanced_accuracy, f1 of class 1, accuracy. `count`: mae, rmse.
-        All in 0..1 but for `count`, which is in counts. Empty when no target is known; a metric that the known targets
-        do not define (no class occurs) is left out.
+        `multiclass`: accuracy, macro_f1 (over the classes that occur in the targets). `multilabel`: mean_ap
+        (over the classes that occur), micro_f1 at 0.5. `binary`: balanced_accuracy, f1 of class 1, accuracy.
+        `count`: mae, rmse. All in 0..1 but for `count`, which is in counts. Empty when no target is known; a
+        metric that the known targets do not define (no class occurs) is left out.
 
     Raises:
         TargetsInvalid: shapes do not fit the task.

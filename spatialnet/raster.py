@@ -29,7 +29,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import CRSError, RasterioError
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
@@ -264,6 +264,41 @@ def write_cog(
         copy_to_cog(memory.name, path)
 
 
+@contextmanager
+def cog_writer(
+    path: Path, like: DatasetReader, *, count: int, dtype: str, nodata: float, descriptions: Sequence[str]
+) -> Iterator[DatasetWriter]:
+    """A raster on the grid of `like` to write window by window; it becomes a COG at `path` when the block ends well.
+
+    Args:
+        path: the file to write; its folder exists.
+        like: gives size, transform and coordinate reference system.
+        count: number of bands.
+        dtype: NumPy type of the pixels.
+        nodata: the value that means "no data".
+        descriptions: one name per band.
+
+    Raises:
+        NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
+    """
+    working = path.with_name(f".{path.name}.{os.getpid()}.working.tif")
+    profile = {
+        "driver": "GTiff", "count": count, "height": like.height, "width": like.width, "dtype": dtype, "crs": like.crs,
+        "transform": like.transform, "nodata": nodata, "tiled": True, "compress": "DEFLATE", "BIGTIFF": "IF_SAFER",
+    }  # fmt: skip
+    try:
+        with rasterio.open(working, "w", **profile) as target:
+            for index, text in enumerate(descriptions, start=1):
+                target.set_band_description(index, text)
+            yield target
+        copy_to_cog(str(working), path)
+    except (RasterioError, OSError) as error:
+        raise _write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            working.unlink()
+
+
 def copy_to_cog(source: str, path: Path) -> None:
     """Turn a raster that GDAL can already read into a cloud-optimised GeoTIFF at `path`, whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -274,11 +309,7 @@ def copy_to_cog(source: str, path: Path) -> None:
         _flush(partial)
         partial.replace(path)
     except (RasterioError, OSError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(path.parent).free < 1 << 20:
-            raise NotEnoughDisk(
-                f"The disk is full: {path.name} could not be written. Free some space and try again."
-            ) from error
-        raise SceneUnreadable(f"{path.name} could not be written ({error}). Check the folder's permissions.") from error
+        raise _write_error(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -287,3 +318,10 @@ def copy_to_cog(source: str, path: Path) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _write_error(path: Path, error: Exception) -> NotEnoughDisk | SceneUnreadable:
+    # GDAL reports a full disk as a general write error, so the disk itself is asked too.
+    if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(path.parent).free < 1 << 20:
+        return NotEnoughDisk(f"The disk is full: {path.name} could not be written. Free some space and try again.")
+    return SceneUnreadable(f"{path.name} could not be written ({error}). Check the folder's permissions.")

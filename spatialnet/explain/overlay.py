@@ -135,15 +135,11 @@ def warp(rgba: RGBA, transform: Affine, crs: CRS | str, *, side: int = 256) -> t
         dst_crs=WEB_MERCATOR,
         resampling=Resampling.nearest,
     )
-    (west, east), (south, north) = rasterio.warp.transform(
-        WEB_MERCATOR, "EPSG:4326", [left, right], [bottom, top]
-    )
+    (west, east), (south, north) = rasterio.warp.transform(WEB_MERCATOR, "EPSG:4326", [left, right], [bottom, top])
     return np.ascontiguousarray(bands.transpose(1, 2, 0)), ((south, west), (north, east))
 
 
-def _mercator_bounds(
-    height: int, width: int, transform: Affine, crs: CRS
-) -> tuple[float, float, float, float]:
+def _mercator_bounds(height: int, width: int, transform: Affine, crs: CRS) -> tuple[float, float, float, float]:
     """Left, bottom, right, top in EPSG:3857 of the chip's outline, whose straight edges may become curves."""
     along = np.linspace(0.0, 1.0, 22)
     columns = np.concatenate([along * width, np.full(22, float(width)), along * width, np.zeros(22)])

@@ -1,7 +1,7 @@
 """Label events: what people say about chips, appended and never changed, and what follows from it."""
 
-from spatialnet.label.events import KINDS, LabelEvent, StoredEvent
-from spatialnet.label.store import Answer, AppendResult, Conflict, LabelCounts, LabelStore
+from spatialnet.label.events import KINDS, EventsRefused, LabelEvent, StoredEvent
+from spatialnet.label.store import Answer, AppendResult, Conflict, LabelCounts, LabelsBusy, LabelStore
 from spatialnet.label.validation import check_events, read_events
 
 __all__ = [
@@ -9,9 +9,11 @@ __all__ = [
     "Answer",
     "AppendResult",
     "Conflict",
+    "EventsRefused",
     "LabelCounts",
     "LabelEvent",
     "LabelStore",
+    "LabelsBusy",
     "StoredEvent",
     "check_events",
     "read_events",

@@ -19,6 +19,19 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
 
 
+class EventsRefused(LabelRefused):
+    """Some label events can never be stored; nothing of their batch was.
+
+    Attributes:
+        refused: why, in a sentence for a person, by the event's uuid (or its position where it has none).
+    """
+
+    def __init__(self, refused: dict[str, str]) -> None:
+        first = next(iter(refused.values()))
+        super().__init__(first if len(refused) == 1 else f"{len(refused)} labels cannot be stored. The first: {first}")
+        self.refused = refused
+
+
 @dataclass(frozen=True)
 class LabelEvent:
     """A statement that is not stored yet.
@@ -26,13 +39,13 @@ class LabelEvent:
     Attributes:
         uuid: made by whoever makes the statement; the same one sent twice is stored once.
         person: who says it, 1 to 100 printable characters.
-        kind: `label` (the answer is `value`), `unsure` (looked, cannot tell), `skip` (passed over) or `undo` (takes
-            back the event `undoes`).
+        kind: `label` (the answer is `value`), `unsure` (looked, cannot tell), `skip` (passed over) or `undo`
+            (takes back the event `undoes`).
         dataset: the data set's identifier.
         chip: index of the chip, from 0.
         task: the task's identifier.
-        value: for `label` only. multiclass and binary: class index; multilabel: one 0, 1 or None (unknown) per
-            class; count: one number or None per class.
+        value: for `label` only. multiclass and binary: class index; multilabel: one 0, 1 or None (unknown)
+            per class; count: one number or None per class.
         undoes: for `undo` only: uuid of the event that is taken back.
         run: the run whose answer the person had seen before answering; None for a blind answer.
         milliseconds: time from seeing the chip to answering.
@@ -65,9 +78,7 @@ class LabelEvent:
                 "The name of who labels holds characters that cannot be shown. Use letters, digits or signs."
             )
         if self.kind not in KINDS:
-            raise LabelRefused(
-                f"Event kind {str(self.kind)[:20]!r} is unknown. Use one of {', '.join(KINDS)}."
-            )
+            raise LabelRefused(f"Event kind {str(self.kind)[:20]!r} is unknown. Use one of {', '.join(KINDS)}.")
         for field_name, text in (("data set", self.dataset), ("task", self.task)):
             if not isinstance(text, str) or not _NAME.fullmatch(text):
                 raise LabelRefused(
@@ -76,21 +87,15 @@ class LabelEvent:
         if not is_whole(self.chip, 0, _MAX_INT):
             raise LabelRefused(f"Chip {str(self.chip)[:40]!r} is not an index. Use a whole number from 0.")
         if self.run is not None and not (isinstance(self.run, str) and _NAME.fullmatch(self.run)):
-            raise LabelRefused(
-                f"{str(self.run)[:40]!r} is not the name of a run. Leave it out for a blind answer."
-            )
+            raise LabelRefused(f"{str(self.run)[:40]!r} is not the name of a run. Leave it out for a blind answer.")
         for name, number in (("milliseconds", self.milliseconds), ("seen", self.seen)):
             if number is not None and not is_whole(number, 0, _MAX_INT):
-                raise LabelRefused(
-                    f"{name} is {str(number)[:40]!r}. Give a whole number from 0 or leave it out."
-                )
+                raise LabelRefused(f"{name} is {str(number)[:40]!r}. Give a whole number from 0 or leave it out.")
         self._check_kind()
 
     def _check_kind(self) -> None:
         if (self.value is not None) != (self.kind == "label"):
-            raise LabelRefused(
-                f"An event of kind {self.kind} {'needs a' if self.kind == 'label' else 'has no'} value."
-            )
+            raise LabelRefused(f"An event of kind {self.kind} {'needs a' if self.kind == 'label' else 'has no'} value.")
         if self.kind == "undo":
             _check_uuid(self.undoes, "undoes")
         elif self.undoes is not None:

@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
 from spatialnet.database import label_events
-from spatialnet.errors import LabelRefused, NotEnoughDisk, SpatialNetError
-from spatialnet.label.events import LabelEvent, StoredEvent
+from spatialnet.errors import NotEnoughDisk, SpatialNetError
+from spatialnet.label.events import EventsRefused, LabelEvent, StoredEvent
 
 _COLUMNS = label_events.c
 _STORED_FIELDS = tuple(f.name for f in fields(LabelEvent) if f.name != "seen")
@@ -110,7 +110,7 @@ class LabelStore:
             events: in the order in which they were made. Check them with `check_events` first.
 
         Raises:
-            LabelRefused: an undo names an event that is not there, is an undo, or is about another chip.
+            EventsRefused: an undo names an event that is not there, is an undo, or is about another chip.
             NotEnoughDisk: the disk is full; nothing was stored.
             LabelsBusy: another writer holds the database; nothing was stored.
         """
@@ -119,18 +119,13 @@ class LabelStore:
         uuids = [event.uuid for event in events]
         with self._writing() as connection:
             known = set(connection.scalars(sa.select(_COLUMNS.uuid).where(_COLUMNS.uuid.in_(uuids))))
-            new = list({event.uuid: event for event in reversed(events) if event.uuid not in known}.values())[
-                ::-1
-            ]
+            new = list({event.uuid: event for event in reversed(events) if event.uuid not in known}.values())[::-1]
             _check_undone(connection, new)
             conflicts = tuple(_conflicts(connection, new, uuids))
             if new:
                 _insert(connection, new)
-            ids = dict(
-                connection.execute(sa.select(_COLUMNS.uuid, _COLUMNS.id).where(_COLUMNS.uuid.in_(uuids)))
-                .tuples()
-                .all()
-            )
+            found = connection.execute(sa.select(_COLUMNS.uuid, _COLUMNS.id).where(_COLUMNS.uuid.in_(uuids)))
+            ids = {row.uuid: row.id for row in found}
         return AppendResult(
             tuple(e.uuid for e in new), tuple(u for u in dict.fromkeys(uuids) if u in known), ids, conflicts
         )
@@ -200,9 +195,7 @@ class LabelStore:
                 connection.commit()
         except OperationalError as error:
             if _SQLITE_FULL in str(error.orig) or _POSTGRESQL_FULL in str(error.orig):
-                raise NotEnoughDisk(
-                    "The disk is full: no label of this batch was stored. Free some space."
-                ) from error
+                raise NotEnoughDisk("The disk is full: no label of this batch was stored. Free some space.") from error
             raise LabelsBusy(
                 "The label database is busy or away; nothing was stored. Try again in a moment."
             ) from error
@@ -225,14 +218,11 @@ def _check_undone(connection: sa.Connection, events: Sequence[LabelEvent]) -> No
     if not named:
         return
     fields = (_COLUMNS.uuid, _COLUMNS.kind, _COLUMNS.dataset, _COLUMNS.task, _COLUMNS.chip)
-    found = {
-        row.uuid: tuple(row) for row in connection.execute(sa.select(*fields).where(_COLUMNS.uuid.in_(named)))
-    }
+    found = {row.uuid: tuple(row) for row in connection.execute(sa.select(*fields).where(_COLUMNS.uuid.in_(named)))}
     for event in events:
         if event.undoes and found.get(event.undoes, ())[1:] not in _takes_back(event):
-            raise LabelRefused(
-                f"There is no answer {event.undoes} on chip {event.chip} that could be taken back."
-            )
+            why = f"There is no answer on chip {event.chip} that this could take back. Look at the chip again."
+            raise EventsRefused({event.uuid: why})
         found[event.uuid] = (event.uuid, event.kind, event.dataset, event.task, event.chip)
 
 
@@ -240,9 +230,7 @@ def _takes_back(event: LabelEvent) -> list[tuple[Any, ...]]:
     return [(kind, event.dataset, event.task, event.chip) for kind in ("label", "unsure", "skip")]
 
 
-def _conflicts(
-    connection: sa.Connection, events: Sequence[LabelEvent], own: Sequence[str]
-) -> Iterator[Conflict]:
+def _conflicts(connection: sa.Connection, events: Sequence[LabelEvent], own: Sequence[str]) -> Iterator[Conflict]:
     for event in events:
         if event.seen is None or event.kind not in ("label", "unsure"):
             continue
@@ -263,15 +251,11 @@ def _insert(connection: sa.Connection, events: Sequence[LabelEvent]) -> None:
 
 def _stored(connection: sa.Connection, rows: sa.Select[Any]) -> list[StoredEvent]:
     found = connection.execute(rows).all()
-    uuids = [row.uuid for row in found]
-    undone = (
-        set(connection.scalars(sa.select(_COLUMNS.undoes).where(_COLUMNS.undoes.in_(uuids))))
-        if uuids
-        else set()
-    )
-    return [
-        StoredEvent(
-            row.id, row.created_at, row.uuid in undone, LabelEvent(*(getattr(row, f) for f in _STORED_FIELDS))
-        )
-        for row in found
-    ]
+    taken_back = sa.select(_COLUMNS.undoes).where(_COLUMNS.undoes.in_([row.uuid for row in found]))
+    undone = set(connection.scalars(taken_back)) if found else set()
+    return [_stored_event(row, row.uuid in undone) for row in found]
+
+
+def _stored_event(row: sa.Row[Any], undone: bool) -> StoredEvent:
+    event = LabelEvent(**{name: getattr(row, name) for name in _STORED_FIELDS})
+    return StoredEvent(row.id, row.created_at, undone, event)

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import LabelRefused
-from spatialnet.label.events import LabelEvent, is_whole
+from spatialnet.label.events import EventsRefused, LabelEvent, is_whole
 from spatialnet.tasks import Task
 
 MAX_EVENTS = 500
@@ -18,16 +18,14 @@ _FIELDS = frozenset(f.name for f in fields(LabelEvent))
 _NEEDED = ("uuid", "person", "kind", "dataset", "chip", "task")
 
 
-def read_events(values: object) -> tuple[list[LabelEvent], dict[str, str]]:
+def read_events(values: object) -> list[LabelEvent]:
     """Label events from parsed JSON.
 
     Args:
         values: a list of objects with the fields of `LabelEvent`.
 
-    Returns:
-        The well-formed events, and for each other one its uuid (or position) and what is wrong with it.
-
     Raises:
+        EventsRefused: an event is malformed.
         LabelRefused: `values` is no list, empty or longer than `MAX_EVENTS`.
     """
     if not isinstance(values, list) or not 1 <= len(values) <= MAX_EVENTS:
@@ -39,18 +37,20 @@ def read_events(values: object) -> tuple[list[LabelEvent], dict[str, str]]:
         except LabelRefused as error:
             name = value.get("uuid") if isinstance(value, Mapping) else None
             refused[name if isinstance(name, str) else f"event {position}"] = str(error)
-    return good, refused
+    if refused:
+        raise EventsRefused(refused)
+    return good
 
 
-def check_events(events: Sequence[LabelEvent], data: PackedChips) -> dict[str, str]:
-    """Which of the events do not fit the data set that they name.
+def check_events(events: Sequence[LabelEvent], data: PackedChips) -> None:
+    """Refuse events that do not fit the data set that they name.
 
     Args:
         events: events that all name `data`.
         data: the data set.
 
-    Returns:
-        For each event that does not fit: its uuid and why, in a sentence for a person. Empty if all fit.
+    Raises:
+        EventsRefused: a chip, task, class or value does not exist there.
     """
     tasks = {task.name: task for task in data.tasks}
     refused = {}
@@ -59,7 +59,8 @@ def check_events(events: Sequence[LabelEvent], data: PackedChips) -> dict[str, s
             _check_event(event, data, tasks)
         except LabelRefused as error:
             refused[event.uuid] = str(error)
-    return refused
+    if refused:
+        raise EventsRefused(refused)
 
 
 def _read_event(value: object) -> LabelEvent:
@@ -104,9 +105,4 @@ def _check_value(value: object, task: Task) -> None:
 
 
 def _is_count(value: object) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and 0 <= value <= 1e9
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1e9

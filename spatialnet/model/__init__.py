@@ -1,4 +1,4 @@
-"""SpatialNet-ViT: tokenisers, network, heads, losses, pretrained weights, checkpoints. Needs torch, timm, safetensors."""
+"""SpatialNet-ViT: tokenisers, network, heads, losses, weights, checkpoints. Needs only torch, timm and safetensors."""
 
 from spatialnet.model.checkpoint import load_model, save_model
 from spatialnet.model.heads import Pooled, probabilities, score

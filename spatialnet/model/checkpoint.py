@@ -96,9 +96,7 @@ def load_strictly(model: SpatialNetViT, tensors: Mapping[str, Tensor], what: str
         for name in sorted(wanted.keys() & tensors.keys())
         if tensors[name].shape != wanted[name].shape
     ]
-    faults = (
-        [f"lacks {name}" for name in missing] + [f"has an unknown {name}" for name in surplus] + misshapen
-    )
+    faults = [f"lacks {name}" for name in missing] + [f"has an unknown {name}" for name in surplus] + misshapen
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise CheckpointDoesNotFit(

@@ -17,10 +17,10 @@ class Pooled:
 
     Attributes:
         features: (batch, tasks, dim), what the heads read.
-        attention: (batch, heads, tasks, tokens) weights of the task queries, each row sums to 1, part of the graph. With
-            class-token pooling one head with all weight on the class token.
-        base: (batch, tokens) weights of the other path: uniform over the patches that are there, or all on the class
-            token. Each row sums to 1.
+        attention: (batch, heads, tasks, tokens) weights of the task queries, each row sums to 1, part of the
+            graph. With class-token pooling one head with all weight on the class token.
+        base: (batch, tokens) weights of the other path: uniform over the patches that are there, or all on
+            the class token. Each row sums to 1.
     """
 
     features: Tensor
@@ -37,9 +37,9 @@ class TaskQueries(nn.Module):
         tokens (batch, tokens, dim), there (batch, tokens) bool, base (batch, tokens) -> `Pooled`.
     """
 
-    def __init__(self, tasks: int, dim: int, heads: int) -> None:
+    def __init__(self, tasks: int, dim: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = max(1, dim // 64)
         self.query = nn.Parameter(torch.zeros(tasks, dim))
         nn.init.trunc_normal_(self.query, std=0.02)
         self.norm = nn.LayerNorm(dim)
@@ -52,9 +52,11 @@ class TaskQueries(nn.Module):
     def forward(self, tokens: Tensor, there: Tensor, base: Tensor, chosen: Tensor) -> Pooled:
         """Pool for the tasks whose indices are in `chosen` (long)."""
         normed = self.norm(tokens)
-        query = self.query[chosen].unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        key = self.key(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        value = self.value(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        batch, count, dim = normed.shape
+        split = (self.heads, dim // self.heads)
+        query = self.query[chosen].reshape(-1, *split).transpose(0, 1)
+        key = self.key(normed).reshape(batch, count, *split).transpose(1, 2)
+        value = self.value(normed).reshape(batch, count, *split).transpose(1, 2)
         logits = (query.to(key.dtype) @ key.transpose(-2, -1)).float() * key.shape[-1] ** -0.5
         attention = logits.masked_fill(~there[:, None, None, :], -torch.inf).softmax(-1)
         found = (attention.to(value.dtype) @ value).permute(0, 2, 1, 3).flatten(2)
@@ -91,8 +93,8 @@ def probabilities(logits: Tensor, task: Task) -> Tensor:
         task: whose head gave them.
 
     Returns:
-        (batch, classes) float32: `multiclass` sums to 1; `multilabel` each in 0..1; `binary` (batch, 2), sums to 1;
-        `count` how many of each class, at least 0.
+        (batch, classes) float32: `multiclass` sums to 1; `multilabel` each in 0..1; `binary` (batch, 2), sums
+        to 1; `count` how many of each class, at least 0.
     """
     logits = logits.float()
     if task.kind == "multiclass":
@@ -107,16 +109,14 @@ def probabilities(logits: Tensor, task: Task) -> Tensor:
 def score(logits: Tensor, task: Task, class_index: int) -> Tensor:
     """The number per chip that an explanation of one class is about: (batch,).
 
-    It is the logit of the class; for class 0 of a `binary` task the negative logit; for `count` the logarithm of one
-    plus the count.
+    It is the logit of the class; for class 0 of a `binary` task the negative logit; for `count` the logarithm
+    of one plus the count.
 
     Raises:
         TargetsInvalid: the task has no class of this index.
     """
     if not 0 <= class_index < len(task.classes):
-        raise TargetsInvalid(
-            f"Task {task.name} has classes 0 to {len(task.classes) - 1}; {class_index} was asked for."
-        )
+        raise TargetsInvalid(f"Task {task.name} has classes 0 to {len(task.classes) - 1}; {class_index} was asked for.")
     if task.kind == "binary":
         return logits if class_index == 1 else -logits
     return logits[:, class_index]

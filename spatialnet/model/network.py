@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, RecipeInvalid, TargetsInvalid
@@ -27,9 +27,10 @@ FEATURES = "features"
 class SpatialNetViT(nn.Module):
     """A multi-task vision transformer for any set of sensors.
 
-    Each sensor has a tokeniser; all put their tokens on one grid. Tokens get learned positions, a ground-position term
-    that knows the ground sample distance, a local-context term and a learned code of their sensor. Absent sensors are
-    masked out of attention. timm's transformer blocks follow, then one learned query and one head per task.
+    Each sensor has a tokeniser; all put their tokens on one grid. Tokens get learned positions, a
+    ground-position term that knows the ground sample distance, a local-context term and a learned code of
+    their sensor. Absent sensors are masked out of attention. timm's transformer blocks follow, then one
+    learned query and one head per task.
 
     The forward pass can be taken in steps, which is what explanations need::
 
@@ -43,9 +44,10 @@ class SpatialNetViT(nn.Module):
         tasks: one or more; their classes fix the heads.
         preset: a name in `PRESETS`, or `timm:<architecture>`.
         chip_size: side of a chip in pixels; other sizes work too, their positions are resampled.
-        gsd_m: ground sample distance of the chips in metres per pixel; the reference of the ground-position term.
-        fusion: `early` = the tokens of all sensors side by side (cost grows with the square of their number); `mean` =
-            one grid that holds the mean over the sensors that are there.
+        gsd_m: ground sample distance of the chips in metres per pixel; the reference of the ground-position
+            term.
+        fusion: `early` = the tokens of all sensors side by side (cost grows with the square of their number);
+            `mean` = one grid that holds the mean over the sensors that are there.
         patch: side of a patch in chip pixels; default by preset and chip size.
         drop_path: stochastic depth of the last block, 0..1.
 
@@ -75,9 +77,7 @@ class SpatialNetViT(nn.Module):
         self.sensors = {sensor.name: sensor for sensor in sensors}
         self.tasks = {task.name: task for task in tasks}
         if not sensors or len(self.sensors) != len(sensors):
-            raise BandsDoNotMatch(
-                f"A model needs distinct sensors; it was given {[s.name for s in sensors]}."
-            )
+            raise BandsDoNotMatch(f"A model needs distinct sensors; it was given {[s.name for s in sensors]}.")
         if not tasks or len(self.tasks) != len(tasks) or FEATURES in self.tasks:
             raise TargetsInvalid(
                 f"A model needs distinct tasks, none called {FEATURES}; got {[t.name for t in tasks]}."
@@ -96,13 +96,10 @@ class SpatialNetViT(nn.Module):
 
     def _build(self, drop_path: float) -> None:
         backbone = build_backbone(self.preset, self.grid[0], self.patch, drop_path)
-        dim, heads = int(backbone.embed_dim), int(backbone.blocks[0].attn.num_heads)
+        dim = int(backbone.embed_dim)
         self.dim = dim
         self.tokenizers = nn.ModuleDict(
-            {
-                name: Tokenizer(sensor, dim, self.patch, self.preset.stem)
-                for name, sensor in self.sensors.items()
-            }
+            {name: Tokenizer(sensor, dim, self.patch, self.preset.stem) for name, sensor in self.sensors.items()}
         )
         self.sensor_embed = nn.ParameterDict({name: nn.Parameter(torch.zeros(dim)) for name in self.sensors})
         self.ground_position = GroundPosition(dim, self.gsd_m) if self.preset.spatial else None
@@ -118,10 +115,8 @@ class SpatialNetViT(nn.Module):
         self.pos_drop, self.norm_pre, self.norm = backbone.pos_drop, backbone.norm_pre, backbone.norm
         self.blocks = nn.ModuleList(backbone.blocks)
         by_query = self.preset.pool == "query"
-        self.queries = TaskQueries(len(self.tasks), dim, heads) if by_query else None
-        self.heads = nn.ModuleDict(
-            {name: Head(task, dim, norm=by_query) for name, task in self.tasks.items()}
-        )
+        self.queries = TaskQueries(len(self.tasks), dim) if by_query else None
+        self.heads = nn.ModuleDict({name: Head(task, dim, norm=by_query) for name, task in self.tasks.items()})
 
     def forward(
         self,
@@ -135,17 +130,17 @@ class SpatialNetViT(nn.Module):
         """Answers for a batch of chips.
 
         Args:
-            images: normalised pixels (batch, bands, height, width) of the model's only sensor, or a dict of them by
-                sensor name; a sensor that is not in the dict is absent from every chip.
+            images: normalised pixels (batch, bands, height, width) of the model's only sensor, or a dict of
+                them by sensor name; a sensor that is not in the dict is absent from every chip.
             present: (batch,) bool per sensor, False where a chip lacks it; default True.
             gsd: (batch,) metres per pixel of each chip; default the model's own.
             tasks: which tasks to answer; default all.
             return_features: also return the chips' embeddings.
 
         Returns:
-            Logits per task in float32: `multiclass` and `multilabel` (batch, classes), `binary` (batch,), `count`
-            (batch, classes) as the logarithm of one plus the count; with `return_features` also `features`
-            (batch, dim), the mean of the final tokens (`paper`: the class token).
+            Logits per task in float32: `multiclass` and `multilabel` (batch, classes), `binary` (batch,),
+            `count` (batch, classes) as the logarithm of one plus the count; with `return_features` also
+            `features` (batch, dim), the mean of the final tokens (`paper`: the class token).
 
         Raises:
             BandsDoNotMatch: an unknown sensor, or another number of bands.
@@ -180,15 +175,11 @@ class SpatialNetViT(nn.Module):
         groups = tuple(by_sensor)
         shown = torch.stack(list(there.values()), 1)
         if self.fusion == "mean":
-            maps = [
-                torch.stack(maps).sum(0) / shown.sum(1).clamp_min(1).to(maps[0].dtype)[:, None, None, None]
-            ]
+            maps = [torch.stack(maps).sum(0) / shown.sum(1).clamp_min(1).to(maps[0].dtype)[:, None, None, None]]
             groups, shown = ("all",), shown.any(1, keepdim=True)
         terms = self._spatial_terms(grid, gsd)
         maps = [self.local_context(m + terms) if self.local_context else m + terms for m in maps]
-        sequence = torch.cat(
-            [self._prefix(batch).to(maps[0].dtype), *(m.flatten(2).transpose(1, 2) for m in maps)], 1
-        )
+        sequence = torch.cat([self._prefix(batch).to(maps[0].dtype), *(m.flatten(2).transpose(1, 2) for m in maps)], 1)
         layout = TokenLayout(groups, grid, self.prefix, self._mask(shown, grid) if present else None)
         sequence = self.norm_pre(self.pos_drop(sequence))
         return sequence, layout
@@ -229,7 +220,7 @@ class SpatialNetViT(nn.Module):
         device = self.device
         ready = {}
         for name, pixels in images.items():
-            tokenizer = self._tokenizer(name)
+            tokenizer = self.tokenizer(name)
             tensor = torch.from_numpy(np.array(pixels, np.float32)).to(device)
             tensor.sub_(tokenizer.mean[:, None, None]).div_(tokenizer.std[:, None, None])
             ready[name] = torch.nan_to_num_(tensor, nan=0.0, posinf=0.0, neginf=0.0)
@@ -243,7 +234,7 @@ class SpatialNetViT(nn.Module):
             BandsDoNotMatch: an unknown sensor, or another number of bands.
         """
         for name, (mean, std) in statistics.items():
-            tokenizer = self._tokenizer(name)
+            tokenizer = self.tokenizer(name)
             if np.shape(mean) != tuple(tokenizer.mean.shape) or np.shape(std) != tuple(tokenizer.std.shape):
                 raise BandsDoNotMatch(
                     f"Statistics of {name} have {np.size(mean)} values for {len(tokenizer.mean)} bands."
@@ -286,9 +277,7 @@ class SpatialNetViT(nn.Module):
                 patch=int(config["patch"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointDoesNotFit(
-                f"The model's description lacks or garbles {error}. Train it again."
-            ) from error
+            raise CheckpointDoesNotFit(f"The model's description lacks or garbles {error}. Train it again.") from error
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Layer groups for timm's layer decay: what is pretrained sits low, everything new in the head group."""
@@ -307,11 +296,14 @@ class SpatialNetViT(nn.Module):
         """Names of parameters that weight decay must leave alone, beside one-dimensional ones."""
         return {"cls_token", "reg_token", "pos_embed", "queries.query"}
 
-    def _tokenizer(self, name: str) -> Tokenizer:
+    def tokenizer(self, name: str) -> Tokenizer:
+        """The tokeniser of a sensor.
+
+        Raises:
+            BandsDoNotMatch: the model has no such sensor.
+        """
         if name not in self.sensors:
-            raise BandsDoNotMatch(
-                f"Sensor {name[:64]!r} is unknown to this model; it has {', '.join(self.sensors)}."
-            )
+            raise BandsDoNotMatch(f"Sensor {name[:64]!r} is unknown to this model; it has {', '.join(self.sensors)}.")
         tokenizer = self.tokenizers[name]
         assert isinstance(tokenizer, Tokenizer)  # noqa: S101 - tells the type checker what the module dict holds
         return tokenizer
@@ -319,9 +311,7 @@ class SpatialNetViT(nn.Module):
     def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
         unknown = [name for name in tasks or () if name not in self.tasks]
         if unknown:
-            raise TargetsInvalid(
-                f"This model has no task {unknown[0][:64]!r}; it has {', '.join(self.tasks)}."
-            )
+            raise TargetsInvalid(f"This model has no task {unknown[0][:64]!r}; it has {', '.join(self.tasks)}.")
         return list(self.tasks) if tasks is None else list(tasks)
 
     def _by_sensor(self, images: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -332,7 +322,7 @@ class SpatialNetViT(nn.Module):
                 )
             return {next(iter(self.sensors)): images}
         for name in images:
-            self._tokenizer(name)
+            self.tokenizer(name)
         if not images:
             raise BandsDoNotMatch(f"No images were given. Give at least one of {', '.join(self.sensors)}.")
         return {name: images[name] for name in self.sensors if name in images}
@@ -368,11 +358,11 @@ class SpatialNetViT(nn.Module):
             terms = torch.zeros(1, self.dim, *grid, device=self.device)
         else:
             kept = self.prefix if self.prefix_has_position else 0
-            terms = positions[:, kept:].transpose(1, 2).unflatten(2, grid)
+            terms = positions[:, kept:].transpose(1, 2).reshape(1, -1, *grid)
         return terms if self.ground_position is None else terms + self.ground_position(grid, gsd)
 
     def _prefix(self, batch: int) -> Tensor:
-        parts = [part for part in (self.cls_token, self.reg_token) if part is not None]
+        parts: list[Tensor] = [part for part in (self.cls_token, self.reg_token) if part is not None]
         prefix = torch.cat(parts, 1) if parts else torch.zeros(1, 0, self.dim, device=self.device)
         if self.prefix_has_position and self.pos_embed is not None:
             prefix = prefix + self.pos_embed[:, : self.prefix]

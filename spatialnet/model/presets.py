@@ -25,10 +25,11 @@ class Preset:
         options: arguments that change the architecture (width, depth, ...).
         native_patch: side of the architecture's own patch in pixels; patches of small chips are smaller.
         least_grid: at least this many patches along a side of the chip, where the chip has as many pixels.
-        pool: `query` = one learned query per task on top of the mean of the patches; `class` = the class token.
+        pool: `query` = one learned query per task on top of the mean of the patches; `class` = the class
+            token.
         spatial: whether the ground-position term and the local-context term are there.
-        stem: `patch` = one strided convolution, takes pretrained kernels; `conv` = small convolutions before it, for
-            training from scratch on small chips.
+        stem: `patch` = one strided convolution, takes pretrained kernels; `conv` = small convolutions before
+            it, for training from scratch on small chips.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Preset:
     stem: Literal["patch", "conv"] = "patch"
 
     def patch(self, chip_size: int) -> int:
-        """Side of a patch in chip pixels: the native patch, or less so that a small chip still has a grid of patches."""
+        """Side of a patch in chip pixels: the native patch, or less so that a small chip still has a grid."""
         return max(1, min(self.native_patch, chip_size // self.least_grid))
 
 
@@ -56,7 +57,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset("tiny", "tiny: 192 wide, 12 blocks, 6 M parameters", "vit_tiny_patch16_224"),
         Preset("small", "small: 384 wide, 12 blocks, 22 M parameters", "vit_small_patch16_224"),
-        Preset("medium", "medium: 512 wide, 12 blocks, 39 M parameters (the paper's size)", "vit_medium_patch16_reg4_gap_256"),
+        Preset("medium", "medium: 512 wide, 12 blocks, 39 M (the paper's size)", "vit_medium_patch16_reg4_gap_256"),
         Preset("base", "base: 768 wide, 12 blocks, 86 M parameters", "vit_base_patch16_224"),
         Preset(
             "dino6", "dino6: 384 wide, 6 blocks (for the weights dinov2-saliency)", "vit_small_patch14_dinov2",
@@ -75,9 +76,9 @@ PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 """Presets by name.
 
-`paper` has the numbers of the authors' public code: patch 16, 512 wide, 12 blocks, 8 heads, dropout 0.1, learned
-positions, one linear head per task on the class token, no spatial terms. One deviation: timm's blocks normalise before
-attention, PyTorch's `nn.TransformerEncoder` after it.
+`paper` has the numbers of the authors' public code: patch 16, 512 wide, 12 blocks, 8 heads, dropout 0.1,
+learned positions, one linear head per task on the class token, no spatial terms. One deviation: timm's blocks
+normalise before attention, PyTorch's `nn.TransformerEncoder` after it.
 """
 
 
@@ -91,11 +92,9 @@ def preset_named(name: str) -> Preset:
         architecture = name.removeprefix(TIMM_PREFIX).split(".")[0]
         if not architecture.startswith("vit_") or not timm.is_model(architecture):
             raise RecipeInvalid(
-                f"{architecture[:80]!r} is not a vision transformer that timm knows. Choose a model whose name starts with vit_."
+                f"{architecture[:80]!r} is not a vision transformer of timm. Choose a name that starts with vit_."
             )
-        native = int(
-            timm.get_pretrained_cfg_value(architecture, "patch_size") or _patch_in_name(architecture)
-        )
+        native = int(timm.get_pretrained_cfg_value(architecture, "patch_size") or _patch_in_name(architecture))
         return Preset(name, architecture, architecture, native_patch=native)
     if name not in PRESETS:
         raise RecipeInvalid(
@@ -132,6 +131,6 @@ def build_backbone(preset: Preset, grid: int, patch: int, drop_path: float = 0.0
     )
     if type(model) is not VisionTransformer:
         raise RecipeInvalid(
-            f"{preset.backbone} is a {type(model).__name__}; SpatialNet-ViT builds on timm's VisionTransformer. Choose another."
+            f"{preset.backbone} is a {type(model).__name__}; timm's VisionTransformer is wanted. Choose another."
         )
     return model

@@ -45,11 +45,11 @@ class TokenLayout:
     def grids(self, values: Tensor) -> dict[str, Tensor]:
         """Values per token (..., tokens) as one map per group (..., height, width); prefix tokens are left out."""
         height, width = self.grid
-        parts = values[..., self.prefix :].unflatten(-1, (len(self.groups), height, width))
+        parts = values[..., self.prefix :].reshape(*values.shape[:-1], len(self.groups), height, width)
         return {name: parts[..., i, :, :] for i, name in enumerate(self.groups)}
 
     def usable(self, batch: int, device: torch.device) -> Tensor:
-        """(batch, tokens) bool: True for tokens of patches that are there; False for prefix tokens and absent sensors."""
+        """(batch, tokens) bool: True for patches that are there, False for prefix tokens and absent sensors."""
         there = torch.ones(batch, self.count, dtype=torch.bool, device=device)
         there[:, : self.prefix] = False
         return there if self.mask is None else there & self.mask[:, 0, 0]
@@ -67,9 +67,7 @@ class Tokenizer(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, sensor: Sensor, dim: int, patch: int, stem: Literal["patch", "conv"] = "patch"
-    ) -> None:
+    def __init__(self, sensor: Sensor, dim: int, patch: int, stem: Literal["patch", "conv"] = "patch") -> None:
         super().__init__()
         self.sensor = sensor
         self.patch = patch
@@ -99,8 +97,8 @@ class Tokenizer(nn.Module):
         """
         if images.ndim != 4 or images.shape[1] != len(self.sensor.bands):
             raise BandsDoNotMatch(
-                f"Images of {self.sensor.name} have shape {tuple(images.shape)}; (batch, {len(self.sensor.bands)} bands, "
-                "height, width) is wanted. Give the bands in the sensor's order."
+                f"Images of {self.sensor.name} have shape {tuple(images.shape)}; (batch, "
+                f"{len(self.sensor.bands)} bands, height, width) is wanted. Give the bands in the sensor's order."
             )
         size = (grid[0] * self.patch, grid[1] * self.patch)
         if tuple(images.shape[-2:]) != size:
@@ -126,9 +124,10 @@ class Tokenizer(nn.Module):
 def kernel_from_rgb(weight: Tensor, sensor: Sensor) -> Tensor:
     """A patch kernel for a sensor's bands from one for red, green and blue, matched by wavelength.
 
-    The optical bands nearest to red, green and blue (within 50 nm, each used once) get those kernels as they are;
-    every other optical band gets the mean kernel times 3 / bands; bands of other sensors get the mean kernel. timm's
-    own `adapt_input_conv` repeats R, G, B over the bands in file order, which would put red on Sentinel-2's B01.
+    The optical bands nearest to red, green and blue (within 50 nm, each used once) get those kernels as they
+    are; every other optical band gets the mean kernel times 3 / bands; bands of other sensors get the mean
+    kernel. timm's own `adapt_input_conv` repeats R, G, B over the bands in file order, which would put red on
+    Sentinel-2's B01.
 
     Args:
         weight: (dim, 3, patch, patch), channels red, green, blue.
@@ -155,8 +154,8 @@ def kernel_from_rgb(weight: Tensor, sensor: Sensor) -> Tensor:
 class GroundPosition(nn.Module):
     """Sine-cosine positions in metres on the ground, behind a gate that starts at zero.
 
-    Positions are counted in patches of the reference ground sample distance, so that the same place in a finer picture
-    gets the same code. With the gate at zero a pretrained model is unchanged.
+    Positions are counted in patches of the reference ground sample distance, so that the same place in a
+    finer picture gets the same code. With the gate at zero a pretrained model is unchanged.
 
     Source: scale-aware positions of Scale-MAE (Reed et al., 2023, arXiv 2212.14532).
     """

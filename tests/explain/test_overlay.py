@@ -78,9 +78,7 @@ def test_corners_and_pixels_lie_where_rasterio_says(affine):
 
     # The browser stretches the picture evenly between the corners in web-mercator metres.
     centres = [affine @ (column + 0.5, row + 0.5) for row in range(size) for column in range(size)]
-    x, y = (
-        np.array(axis) for axis in transform_points("EPSG:32119", "EPSG:3857", *zip(*centres, strict=True))
-    )
+    x, y = (np.array(axis) for axis in transform_points("EPSG:32119", "EPSG:3857", *zip(*centres, strict=True)))
     (left, right), (bottom, top) = transform_points("EPSG:4326", "EPSG:3857", [west, east], [south, north])
     rows = ((top - y) / (top - bottom) * warped.shape[0]).astype(int)
     columns = ((x - left) / (right - left) * warped.shape[1]).astype(int)
@@ -91,10 +89,7 @@ def test_corners_and_pixels_lie_where_rasterio_says(affine):
     # Sub-pixel: the middle of each painted number is within a quarter of a chip pixel of its true centre.
     for number in (17, 100, 238):
         painted = np.argwhere((warped[..., 0] == number) & (warped[..., 3] == 255)).mean(0) + 0.5
-        true = (
-            np.array([(top - y[number]) / (top - bottom), (x[number] - left) / (right - left)])
-            * warped.shape[:2]
-        )
+        true = np.array([(top - y[number]) / (top - bottom), (x[number] - left) / (right - left)]) * warped.shape[:2]
         assert np.abs(painted - true).max() < 0.25 * max(warped.shape) / size
 
 

@@ -1,0 +1,9 @@
+"""Data sets: what is here, where it comes from, how it is split."""
+
+from spatialnet.ui.datasets_page import draw
+from spatialnet.ui.frame import page_frame
+
+with page_frame(
+    "Data sets", "What there is to learn from: chips, targets and where they come from, splits on the ground."
+):
+    draw()

@@ -1,0 +1,8 @@
+"""Label: chips by keyboard, the model's answer after yours."""
+
+from spatialnet.ui.label_page import draw
+
+from spatialnet.ui.frame import page_frame
+
+with page_frame("Label", "One chip, one key. Your answer first, the model's after."):
+    draw()

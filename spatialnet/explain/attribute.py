@@ -1,0 +1,97 @@
+"""Any attribution method, for any task and class, on a batch of chips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from spatialnet.errors import ExplanationFailed
+from spatialnet.explain import attention_rollout, gradient_attention, integrated_gradients, occlusion
+from spatialnet.explain.methods import METHODS
+from spatialnet.explain.question import Evidence, Question, ask, left_as_found
+from spatialnet.model import SpatialNetViT
+
+EXPLAINERS: dict[str, Callable[[Question], Evidence]] = {
+    "gradient_attention": gradient_attention.explain,
+    "integrated_gradients": integrated_gradients.explain,
+    "occlusion": occlusion.explain,
+    "attention_rollout": attention_rollout.explain,
+}
+"""The function of each method in `METHODS`."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Evidence per pixel for one task and class.
+
+    Attributes:
+        method: name of the method, see `METHODS` for whether values are signed.
+        task: name of the task.
+        class_index: index into the task's classes.
+        values: (batch, height, width) float32 on chip pixels.
+        bands: share of the evidence per sensor (batch, bands) float32, 0..1, summing to 1 over all sensors; empty where
+            the method cannot tell.
+        info: JSON-ready facts: `score` and `probability` (or count) per chip, `unit` of the values, and more by
+            method.
+    """
+
+    method: str
+    task: str
+    class_index: int
+    values: npt.NDArray[np.float32]
+    bands: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def attribute(
+    model: SpatialNetViT,
+    images: Mapping[str, Tensor],
+    task: str,
+    class_index: int,
+    method: str = "gradient_attention",
+    *,
+    present: Mapping[str, Tensor] | None = None,
+    gsd: Tensor | None = None,
+) -> Attribution:
+    """Explain one class of one task for a batch of chips. The model is left exactly as found.
+
+    Args:
+        model: the run's model, in any mode.
+        images: what `model.prepare` gave: per sensor (batch, bands, height, width), normalised.
+        task: name of the task.
+        class_index: index into the task's classes; for `binary` 0 is "no" and 1 is "yes".
+        method: a name in `METHODS`.
+        present: (batch,) bool per sensor, False where a chip lacks it; default True.
+        gsd: (batch,) metres per pixel; default the model's own.
+
+    Raises:
+        ExplanationFailed: an unknown method, task, class or sensor, images that do not fit each other, or an answer of
+            the model that is not a number.
+    """
+    if method not in EXPLAINERS:
+        raise ExplanationFailed(f"There is no method {method[:64]!r}. Choose one of {', '.join(METHODS)}.")
+    question = ask(model, images, task, class_index, present=present, gsd=gsd)
+    with torch.inference_mode(False), left_as_found(model):
+        evidence = EXPLAINERS[method](question)
+    if not torch.isfinite(evidence.logits).all() or not torch.isfinite(evidence.values).all():
+        raise ExplanationFailed(
+            "The model's answer for this chip is not a number, so there is nothing to explain. Train the run again."
+        )
+    answer = {
+        "score": question.score_of(evidence.logits).tolist(),
+        "probability": question.probability(evidence.logits).tolist(),
+    }
+    return Attribution(
+        method,
+        task,
+        class_index,
+        evidence.values.float().cpu().numpy(),
+        {name: share.float().cpu().numpy() for name, share in evidence.bands.items()},
+        answer | evidence.info,
+    )

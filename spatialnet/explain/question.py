@@ -1,0 +1,172 @@
+"""What is to be explained: one class of one task, for a batch of chips and one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spatialnet.errors import ExplanationFailed
+from spatialnet.model import SpatialNetViT, probabilities, score
+from spatialnet.tasks import Task
+
+
+@dataclass(frozen=True)
+class Question:
+    """One class of one task, for a batch of chips and one model.
+
+    Captum takes tensors, not dicts: `inputs` and `context` are those, `score` and `logits` take them back.
+
+    Attributes:
+        model: the model; its state is not changed here.
+        task: the task.
+        class_index: index into the task's classes.
+        sensors: names of the sensors that are given, in the model's order.
+        inputs: normalised pixels (batch, bands, height, width), one per name in `sensors`.
+        context: what else the model is told, each (batch,): whether a chip has a sensor, per name in `told`; then the
+            ground sample distance if `gsd`.
+        told: sensors whose presence is in `context`.
+        gsd: the last entry of `context` is the ground sample distance.
+    """
+
+    model: SpatialNetViT
+    task: Task
+    class_index: int
+    sensors: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    context: tuple[Tensor, ...] = ()
+    told: tuple[str, ...] = ()
+    gsd: bool = False
+
+    @property
+    def batch(self) -> int:
+        """How many chips."""
+        return int(self.inputs[0].shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the chip, which are those of the first sensor, in pixels."""
+        height, width = self.inputs[0].shape[-2:]
+        return int(height), int(width)
+
+    def keywords(self, context: tuple[Tensor, ...]) -> dict[str, Any]:
+        """`context` as keyword arguments of the model."""
+        return {
+            "present": dict(zip(self.told, context, strict=False)) if self.told else None,
+            "gsd": context[-1] if self.gsd else None,
+        }
+
+    def logits(self, *tensors: Tensor) -> Tensor:
+        """The task's logits for inputs followed by context, of any batch size."""
+        images = dict(zip(self.sensors, tensors, strict=False))
+        keywords = self.keywords(tensors[len(self.sensors) :])
+        answers: dict[str, Tensor] = self.model(images, tasks=[self.task.name], **keywords)
+        return answers[self.task.name]
+
+    def score(self, *tensors: Tensor) -> Tensor:
+        """The number that is explained (batch,), for inputs followed by context (see `spatialnet.model.score`)."""
+        return self.score_of(self.logits(*tensors))
+
+    def score_of(self, logits: Tensor) -> Tensor:
+        """The number that is explained (batch,), from the task's logits."""
+        return score(logits, self.task, self.class_index)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """What the class gets in the task's own unit (batch,): a probability, or a count."""
+        return probabilities(logits, self.task)[:, self.class_index]
+
+    def select(self, chips: Tensor) -> Question:
+        """The same question about some of the chips, by index."""
+        return Question(
+            self.model,
+            self.task,
+            self.class_index,
+            self.sensors,
+            tuple(tensor[chips] for tensor in self.inputs),
+            tuple(tensor[chips] for tensor in self.context),
+            self.told,
+            self.gsd,
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a method found.
+
+    Attributes:
+        values: (batch, height, width) on chip pixels.
+        logits: the task's logits for the chips as they are.
+        bands: share of the evidence per sensor (batch, bands), summing to 1 over all sensors; empty where the method
+            cannot tell.
+        info: JSON-ready facts, lists with one entry per chip.
+    """
+
+    values: Tensor
+    logits: Tensor
+    bands: dict[str, Tensor] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def ask(
+    model: SpatialNetViT,
+    images: Mapping[str, Tensor],
+    task: str,
+    class_index: int,
+    *,
+    present: Mapping[str, Tensor] | None = None,
+    gsd: Tensor | None = None,
+) -> Question:
+    """Check and arrange what `attribute` and `faithfulness` are given; see there.
+
+    Raises:
+        ExplanationFailed: an unknown task, class or sensor, or images that do not fit each other.
+    """
+    if task not in model.tasks:
+        raise ExplanationFailed(f"This run has no task {task[:64]!r}. Choose one of {', '.join(model.tasks)}.")
+    kind = model.tasks[task]
+    if not 0 <= class_index < len(kind.classes):
+        raise ExplanationFailed(
+            f"Task {task} has classes 0 to {len(kind.classes) - 1}; class {class_index} was asked for. "
+            "Choose one of those."
+        )
+    sensors = tuple(name for name in model.sensors if name in images)
+    if not sensors or len(sensors) != len(images):
+        raise ExplanationFailed(
+            f"Images of {', '.join(images) or 'no sensor'} were given; this run knows {', '.join(model.sensors)}."
+        )
+    if len({images[name].shape[0] for name in sensors}) != 1 or any(images[n].ndim != 4 for n in sensors):
+        shapes = ", ".join(f"{name} {tuple(images[name].shape)}" for name in sensors)
+        raise ExplanationFailed(
+            f"Images have shapes {shapes}; each needs (batch, bands, height, width) with one batch size."
+        )
+    told = tuple(name for name in sensors if present is not None and name in present)
+    context = [present[name] for name in told] if present is not None else []
+    context += [] if gsd is None else [gsd]
+    with torch.inference_mode(False):  # a copy made here can take part in a gradient, whatever mode the caller is in
+        return Question(
+            model,
+            kind,
+            class_index,
+            sensors,
+            tuple(images[name].detach().to(model.device, copy=True) for name in sensors),
+            tuple(tensor.detach().to(model.device, copy=True) for tensor in context),
+            told,
+            gsd is not None,
+        )
+
+
+@contextmanager
+def left_as_found(model: SpatialNetViT) -> Iterator[None]:
+    """The model in evaluation mode; every part's own mode is back afterwards, also when something raises."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

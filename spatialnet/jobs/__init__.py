@@ -1,0 +1,1 @@
+"""Jobs: long work in detached processes, and the compute process that answers interactive questions."""

@@ -1,0 +1,101 @@
+"""The compute process: `python -m spatialnet.jobs.compute_server`. One JSON request per line in, one answer per line out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from functools import lru_cache
+from typing import Any
+
+from affine import Affine
+
+from spatialnet.datasets.catalogue import chip_table, open_dataset
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.errors import ExplanationFailed, SpatialNetError
+from spatialnet.explain.attribute import attribute
+from spatialnet.explain.faithfulness import faithfulness
+from spatialnet.explain.methods import METHODS
+from spatialnet.explain.overlay import colour, warp, write_png
+from spatialnet.jobs.explanations import ExplanationRequest, explanation_file
+from spatialnet.model import SpatialNetViT, load_model
+from spatialnet.runs import open_run, write_json
+from spatialnet.settings import Settings, load_settings
+
+
+@lru_cache(maxsize=3)
+def _model(path: str) -> SpatialNetViT:
+    model, _ = load_model(path)
+    return model
+
+
+def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
+    """Compute an explanation, write its pictures and facts, and return the facts.
+
+    Returns:
+        JSON-ready: the request; `overlay` and `picture`, the keys of the picture on the map and on the chip's own pixels;
+        `bounds` (south, west), (north, east); `legend`; `bands`; `faithfulness`; `info`; `seconds`.
+
+    Raises:
+        ExplanationFailed: the run is not trained yet, or the chip, task, class or method does not exist.
+    """
+    started = time.perf_counter()
+    run = open_run(settings, request.run)
+    data = open_dataset(settings, run.dataset)
+    if not (run.folder / "model.safetensors").exists():
+        raise ExplanationFailed(f"Run {run.title} is not trained yet. Wait until it has finished.")
+    if not 0 <= request.chip < len(data):
+        raise ExplanationFailed(f"There is no chip {request.chip}; data set {data.title} has {len(data)}.")
+    model = _model(str(run.folder / "model.safetensors"))
+    names = [s.name for s in data.sensors if s.name in model.sensors and data.present(s.name)[request.chip]]
+    images = model.prepare({name: data.images(name)[request.chip : request.chip + 1] for name in names})
+    evidence = attribute(model, images, request.task, request.class_index, request.method)
+    badge = faithfulness(model, images, request.task, request.class_index, evidence.values)
+    rgba, legend = colour(evidence.values[0], signed=METHODS[request.method].signed)
+    place, bounds = warp(rgba, _chip_transform(data, request.chip), data.manifest["scene"]["crs"])
+    folder = explanation_file(settings, request).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    write_png(folder / f"{request.key}.png", place)
+    write_png(folder / f"{request.key}c.png", rgba)
+    facts = {
+        **request.__dict__, "overlay": request.key, "picture": f"{request.key}c", "bounds": bounds, "legend": legend.to_dict(),
+        "bands": {name: values[0].tolist() for name, values in evidence.bands.items()}, "faithfulness": badge.to_dict(),
+        "info": evidence.info, "seconds": round(time.perf_counter() - started, 3),
+    }  # fmt: skip
+    write_json(explanation_file(settings, request), facts)
+    return facts
+
+
+def _chip_transform(data: PackedChips, chip: int) -> Affine:
+    place = chip_table(data).set_index("chip").loc[chip]
+    scene = Affine(*data.manifest["scene"]["transform"])
+    return scene * Affine.translation(int(place["column"]), int(place["row"]))
+
+
+def _answer(settings: Settings, line: str) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        if request.pop("ask") != "explain":
+            raise ExplanationFailed("The compute process does not know this request.")
+        return explain(settings, ExplanationRequest(**request))
+    except SpatialNetError as error:
+        return {"error": str(error)}
+    except Exception as error:  # the log keeps the traceback; the page shows one sentence
+        traceback.print_exc()
+        return {"error": f"The explanation stopped with {type(error).__name__}. The log in the workspace tells more."}
+
+
+def main() -> None:
+    """Answer until standard input closes."""
+    # Libraries that print must not end up between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    settings = load_settings()
+    for line in sys.stdin:
+        print(json.dumps(_answer(settings, line)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Starts, cancels and resumes jobs. Each job is a process of its own session: it outlives the app that started it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import sqlalchemy as sa
+
+from spatialnet.jobs.store import Job, JobStore
+from spatialnet.settings import REPOSITORY, Settings
+
+CANCEL_GRACE_SECONDS = 20.0
+"""How long a cancelled job may take to save its state before it is killed."""
+
+_children: dict[str, subprocess.Popen[bytes]] = {}
+
+
+class Jobs:
+    """The jobs of a workspace."""
+
+    def __init__(self, settings: Settings, engine: sa.Engine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.store = JobStore(engine)
+
+    def submit(self, kind: str, title: str, spec: Mapping[str, Any]) -> Job:
+        """Add a job and start its process.
+
+        Raises:
+            JobRefused: the same job (kind and spec) is waiting or running.
+        """
+        job = self.store.add(kind, title, spec, _key(kind, spec))
+        return self._start(job)
+
+    def cancel(self, identifier: str) -> None:
+        """Ask a job to save its state and stop; kill it when it does not within the grace period."""
+        job = self.store.request_cancel(identifier)
+        if not job.live:
+            return
+        _signal(job, signal.SIGTERM)
+        timer = threading.Timer(CANCEL_GRACE_SECONDS, self._kill, [identifier])
+        timer.daemon = True
+        timer.start()
+
+    def resume(self, identifier: str) -> Job:
+        """Start a stopped job again; training goes on from its last checkpoint.
+
+        Raises:
+            JobRefused: it is live or done.
+        """
+        job = self.store.get(identifier)
+        return self._start(self.store.requeue(identifier, _key(job.kind, job.spec)))
+
+    def reconcile(self) -> list[Job]:
+        """Mark jobs whose process is gone as lost; see `JobStore.reconcile`."""
+        for identifier, child in list(_children.items()):
+            if child.poll() is not None:  # also takes the zombie off the process table
+                del _children[identifier]
+        return self.store.reconcile()
+
+    def log(self, identifier: str, lines: int = 200) -> str:
+        """The last lines of a job's log."""
+        path = self.settings.jobs / self.store.get(identifier).id / "log.txt"
+        if not path.exists():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 200 * lines))
+            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+    def _start(self, job: Job) -> Job:
+        folder = self.settings.jobs / job.id
+        folder.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **os.environ,
+            "SPATIALNET_DATA": str(self.settings.workspace),
+            "SPATIALNET_DATABASE": self.settings.database_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+        with (folder / "log.txt").open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "spatialnet", "worker", job.id],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, close_fds=True,
+                start_new_session=True, cwd=REPOSITORY, env=environment,
+            )  # fmt: skip
+        _children[job.id] = child
+        with suppress(psutil.Error):  # it may have ended already; it then wrote its own end
+            self.store.set_process(job.id, child.pid, psutil.Process(child.pid).create_time())
+        return self.store.get(job.id)
+
+    def _kill(self, identifier: str) -> None:
+        job = self.store.get(identifier)
+        if job.live and job.cancel_requested:
+            _signal(job, signal.SIGKILL)
+            time.sleep(0.5)
+            if self.store.get(identifier).live:
+                self.store.end(identifier, "cancelled", "It did not stop by itself and was killed.")
+
+
+def _signal(job: Job, number: signal.Signals) -> None:
+    if job.pid is None or job.pid_started is None:
+        return
+    with suppress(psutil.Error, ProcessLookupError, PermissionError):
+        if abs(psutil.Process(job.pid).create_time() - job.pid_started) < 2:
+            os.killpg(job.pid, number)
+
+
+def _key(kind: str, spec: Mapping[str, Any]) -> str:
+    return f"{kind}:{hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:32]}"

@@ -1,0 +1,202 @@
+"""The job table: who waits, runs, ended, and how. Each job is one detached process that writes its own end state."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psutil
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from spatialnet.database import jobs
+from spatialnet.errors import JobRefused
+
+State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
+LIVE: tuple[State, ...] = ("queued", "running")
+RESUMABLE: tuple[State, ...] = ("failed", "cancelled", "lost")
+START_SECONDS = 60
+"""A job whose process never reported within this time is lost."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the job table.
+
+    Attributes:
+        id: identifier and name of the job's folder.
+        kind: what it does; see `spatialnet.jobs.worker`.
+        title: what people read.
+        spec: its arguments.
+        state: `queued` (its process waits for the device), `running`, or how it ended. `lost` = its process is gone.
+        attempt: from 1; resuming adds one.
+        progress: share in 0..1, what is being done, and seconds left where known.
+        message: why it ended, in one sentence.
+    """
+
+    id: str
+    kind: str
+    title: str
+    spec: dict[str, Any]
+    state: State
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    heartbeat_at: float | None
+    attempt: int
+    pid: int | None
+    pid_started: float | None
+    progress: dict[str, Any] | None
+    message: str | None
+    cancel_requested: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in LIVE
+
+    @property
+    def share(self) -> float:
+        """How much is done, 0..1."""
+        return float((self.progress or {}).get("share", 0.0))
+
+    @property
+    def text(self) -> str:
+        """What is being done, or why it ended."""
+        if not self.live:
+            return self.message or ""
+        return str((self.progress or {}).get("text") or ("Waiting for the device" if self.state == "queued" else ""))
+
+
+class JobStore:
+    """Rows of the job table. Safe for many processes; knows nothing of how a job is started."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def add(self, kind: str, title: str, spec: Mapping[str, Any], key: str) -> Job:
+        """Add a waiting job.
+
+        Args:
+            kind: what it does.
+            title: what people read.
+            spec: its arguments, JSON-ready.
+            key: two live jobs never have the same one.
+
+        Raises:
+            JobRefused: a live job has this key.
+        """
+        identifier = f"{kind}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+        row = {
+            "id": identifier, "kind": kind, "title": title[:200], "spec": dict(spec), "state": "queued", "active_key": key[:128],
+            "created_at": time.time(), "attempt": 1, "cancel_requested": False,
+        }  # fmt: skip
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(jobs.insert().values(row))
+        except IntegrityError as error:
+            raise JobRefused(f"The same job is already under way: {title}. Wait for it, or cancel it first.") from error
+        return self.get(identifier)
+
+    def get(self, identifier: str) -> Job:
+        """One job.
+
+        Raises:
+            JobRefused: none of this identifier.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(jobs).where(jobs.c.id == identifier)).mappings().first()
+        if row is None:
+            raise JobRefused(f"There is no job {identifier[:64]!r}. Choose a listed one.")
+        return _job(row)
+
+    def all(self, *, kind: str | None = None, limit: int = 50) -> list[Job]:
+        """Jobs, newest first."""
+        query = sa.select(jobs).order_by(jobs.c.created_at.desc()).limit(limit)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query if kind is None else query.where(jobs.c.kind == kind)).mappings().all()
+        return [_job(row) for row in rows]
+
+    def live(self) -> list[Job]:
+        """Jobs that wait or run, oldest first: the queue."""
+        query = sa.select(jobs).where(jobs.c.state.in_(LIVE)).order_by(jobs.c.created_at)
+        with self._engine.connect() as connection:
+            return [_job(row) for row in connection.execute(query).mappings().all()]
+
+    def set_process(self, identifier: str, pid: int, started: float) -> None:
+        """Note which process works on a job. `started` tells the process from a later one with the same number."""
+        self._update(identifier, pid=pid, pid_started=started, heartbeat_at=time.time())
+
+    def begin(self, identifier: str) -> None:
+        """The job's process has the device and starts."""
+        now = time.time()
+        self._update(identifier, state="running", started_at=now, heartbeat_at=now)
+
+    def report(self, identifier: str, share: float, text: str, seconds_left: float | None = None) -> bool:
+        """Note progress.
+
+        Returns:
+            Whether someone asked to cancel.
+        """
+        progress = {"share": min(max(share, 0.0), 1.0), "text": text, "seconds_left": seconds_left}
+        self._update(identifier, progress=progress, heartbeat_at=time.time())
+        return self.get(identifier).cancel_requested
+
+    def end(self, identifier: str, state: State, message: str = "") -> None:
+        """Note how a job ended and free its key."""
+        self._update(identifier, state=state, message=message[:2000], ended_at=time.time(), active_key=None)
+
+    def request_cancel(self, identifier: str) -> Job:
+        """Ask a job to stop at its next step."""
+        self._update(identifier, cancel_requested=True)
+        return self.get(identifier)
+
+    def requeue(self, identifier: str, key: str) -> Job:
+        """Make an ended job wait again, as its next attempt.
+
+        Raises:
+            JobRefused: it is live or done, or another live job has its key.
+        """
+        job = self.get(identifier)
+        if job.state not in RESUMABLE:
+            raise JobRefused(f"Job {job.title} is {job.state}; only a stopped job can be resumed.")
+        try:
+            self._update(
+                identifier, state="queued", attempt=job.attempt + 1, active_key=key[:128], cancel_requested=False, pid=None,
+                pid_started=None, message=None, ended_at=None, heartbeat_at=time.time(),
+            )  # fmt: skip
+        except IntegrityError as error:
+            raise JobRefused(f"The same job is already under way: {job.title}.") from error
+        return self.get(identifier)
+
+    def reconcile(self) -> list[Job]:
+        """Mark live jobs whose process is gone as `lost`.
+
+        Returns:
+            The jobs that were marked.
+        """
+        gone = [job for job in self.live() if not _is_alive(job)]
+        for job in gone:
+            self.end(job.id, "lost", "Its process ended without a word: it was killed, or memory ran out. Resume it.")
+        return gone
+
+    def _update(self, identifier: str, **values: object) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(jobs.update().where(jobs.c.id == identifier).values(**values))
+
+
+def _job(row: sa.RowMapping) -> Job:
+    return Job(**{name: value for name, value in row.items() if name != "active_key"})
+
+
+def _is_alive(job: Job) -> bool:
+    if job.pid is None or job.pid_started is None:
+        return time.time() - max(job.created_at, job.heartbeat_at or 0.0) < START_SECONDS
+    try:
+        process = psutil.Process(job.pid)
+        return abs(process.create_time() - job.pid_started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,104 @@
+"""The job that trains a run, measures it, and predicts the data set and its scene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spatialnet.datasets.catalogue import chip_table, open_dataset
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.errors import DataSetInvalid
+from spatialnet.evaluate.report import evaluate_run
+from spatialnet.label.store import LabelStore
+from spatialnet.model import SpatialNetViT, load_model
+from spatialnet.predict.chips import predict_chips
+from spatialnet.predict.scene import predict_scene
+from spatialnet.predict.table import write_predictions
+from spatialnet.runs import Run, open_run, write_json
+from spatialnet.tasks import Task
+from spatialnet.train.loop import train
+from spatialnet.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from spatialnet.jobs.launch import Jobs
+    from spatialnet.jobs.store import Job
+    from spatialnet.jobs.worker import Reporter
+
+TRAIN_SHARE = 0.85
+"""Share of the progress bar that training takes; the rest is prediction and measuring."""
+
+
+def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
+    """Train, predict, measure, map. Resumes from the run's last checkpoint.
+
+    Returns:
+        The main metrics beside the better baseline, in one line.
+    """
+    run = open_run(jobs.settings, str(job.spec["run"]))
+    data = open_dataset(jobs.settings, run.dataset)
+    if data.fingerprint != run.info["fingerprint"]:
+        raise DataSetInvalid(
+            f"Data set {data.title} was built anew since this run was asked for. Start a new run on it."
+        )
+    recipe = Recipe.load(run.folder / "recipe.toml")
+    targets = _write_targets(run, data, LabelStore(jobs.engine), recipe)
+    report(0.0, "Training")
+
+    def beat(progress: dict[str, Any]) -> None:
+        share = float(progress["share"])
+        report(TRAIN_SHARE * share, str(progress["text"]), progress.get("seconds_left"))
+
+    train(run.folder, data, heartbeat=beat)
+    model, _ = load_model(run.folder / "model.safetensors")
+    report(TRAIN_SHARE, "Predicting every chip")
+    scores = predict_chips(model, data)
+    write_predictions(run.folder / "predictions.parquet", data.tasks, scores)
+    report(0.9, "Measuring on the test split")
+    measured = evaluate_run(data, targets, scores)
+    report(0.95, "Predicting the scene")
+    _map_scene(run, data, model)
+    write_json(run.folder / "report.json", measured)
+    return "; ".join(_sentence(data.task(name), values) for name, values in measured["tasks"].items())
+
+
+def _write_targets(run: Run, data: PackedChips, labels: LabelStore, recipe: Recipe) -> dict[str, npt.NDArray[Any]]:
+    """The data set's targets with people's corrections laid over them, in the run's folder; and their weights."""
+    version = int(run.info["label_version"])
+    for part in ("targets", "weights"):
+        (run.folder / part).mkdir(exist_ok=True)
+    result = {}
+    for task in data.tasks:
+        targets = data.targets(task.name).copy()
+        weights = np.ones(len(data), np.float32)
+        for chip, value in labels.corrected(data.name, task.name, version):
+            # Where a person left a class open, the derived target stands.
+            said = np.asarray(value, np.float64)
+            targets[chip] = np.where(np.isfinite(said), np.nan_to_num(said), targets[chip])
+            weights[chip] = recipe.correction_weight
+        np.save(run.folder / "targets" / f"{task.name}.npy", targets)
+        np.save(run.folder / "weights" / f"{task.name}.npy", weights)
+        result[task.name] = targets
+    return result
+
+
+def _map_scene(run: Run, data: PackedChips, model: SpatialNetViT) -> None:
+    scenes = {s.name: data.folder / "scenes" / f"{s.name}.tif" for s in data.sensors}
+    scenes = {name: path for name, path in scenes.items() if path.exists()}
+    if not scenes:
+        return
+    (run.folder / "maps").mkdir(exist_ok=True)
+    first = chip_table(data).iloc[0]
+    predict_scene(
+        model,
+        scenes,
+        run.folder / "maps",
+        stride=int(data.manifest["stride"]),
+        origin=(int(first["row"]), int(first["column"])),
+    )
+
+
+def _sentence(task: Task, values: dict[str, Any]) -> str:
+    rival = values[values["margin"]["over"]]
+    return f"{task.label}: {values['metric'].replace('_', ' ')} {values['run']['value']:.3f} (baseline {rival['value']:.3f})"

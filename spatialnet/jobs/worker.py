@@ -1,0 +1,116 @@
+"""What a job's process does: take the device, do the work, write how it ended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import psutil
+
+from spatialnet.database import open_database
+from spatialnet.errors import JobRefused, SpatialNetError
+from spatialnet.jobs.launch import Jobs
+from spatialnet.jobs.store import Job
+from spatialnet.settings import Settings
+
+REPORT_SECONDS = 0.5
+
+
+class Cancelled(Exception):
+    """Someone asked this job to stop, and it has saved what it could."""
+
+
+class Reporter:
+    """How the work tells of its progress, and learns that it should stop."""
+
+    def __init__(self, jobs: Jobs, job: Job) -> None:
+        self._jobs, self._job = jobs, job
+        self._last = 0.0
+        self.stop_requested = False
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Signal handler: stop at the next report."""
+        self.stop_requested = True
+
+    def __call__(self, share: float, text: str, seconds_left: float | None = None) -> None:
+        """Note progress, at most twice a second; raise `Cancelled` when asked to stop."""
+        if time.monotonic() - self._last >= REPORT_SECONDS or share >= 1.0:
+            self._last = time.monotonic()
+            self.stop_requested |= self._jobs.store.report(self._job.id, share, text, seconds_left)
+        if self.stop_requested:
+            raise Cancelled
+
+
+_NEEDS_DEVICE = {"train"}
+
+
+def _work_of(kind: str) -> Callable[[Jobs, Job, Reporter], str]:
+    # Imported here: preparing data needs no torch, and torch takes seconds to import.
+    if kind == "sample":
+        from spatialnet.jobs.preparing import prepare_sample
+
+        return prepare_sample
+    if kind == "train":
+        from spatialnet.jobs.training import train_run
+
+        return train_run
+    raise JobRefused(f"There is no work of kind {kind[:40]!r}.")
+
+
+def work(settings: Settings, identifier: str) -> int:
+    """Do one job in this process.
+
+    Returns:
+        The process's exit status: 0 done or cancelled, 1 failed.
+    """
+    jobs = Jobs(settings, open_database(settings.database_url))
+    job = jobs.store.get(identifier)
+    jobs.store.set_process(job.id, os.getpid(), psutil.Process().create_time())
+    reporter = Reporter(jobs, job)
+    signal.signal(signal.SIGTERM, reporter.stop)
+    print(f"{_now()} attempt {job.attempt}: {job.title}", flush=True)
+    try:
+        with _device(settings, job, reporter):
+            jobs.store.begin(job.id)
+            message = _work_of(job.kind)(jobs, job, reporter)
+        jobs.store.end(job.id, "done", message)
+        print(f"{_now()} done: {message}", flush=True)
+        return 0
+    except Cancelled:
+        jobs.store.end(job.id, "cancelled", "Cancelled. Resume it to go on from its last checkpoint.")
+        return 0
+    except SpatialNetError as error:
+        jobs.store.end(job.id, "failed", str(error))
+        print(f"{_now()} failed: {error}", file=sys.stderr, flush=True)
+    except Exception as error:  # the log keeps the traceback; people get one sentence
+        traceback.print_exc()
+        jobs.store.end(job.id, "failed", f"It stopped with {type(error).__name__}. The log tells more; then resume it.")
+    return 1
+
+
+@contextmanager
+def _device(settings: Settings, job: Job, reporter: Reporter) -> Iterator[None]:
+    """Hold the lock of the device for jobs that compute. The kernel frees it when the process dies, however it dies."""
+    if job.kind not in _NEEDS_DEVICE:
+        yield
+        return
+    with (settings.locks / "device.lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                reporter(0.0, "Waiting for another job on this device")
+                time.sleep(0.3)
+        yield
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,199 @@
+"""Prediction over a whole scene: windows read once, overlaps blended, one COG per task. Memory is bounded by two rows
+of windows, however large the scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rasterio.io import DatasetReader, DatasetWriter
+from rasterio.windows import Window
+
+from spatialnet.datasets.class_raster import NO_CLASS, class_bands
+from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, NothingToRead
+from spatialnet.model import SpatialNetViT, probabilities
+from spatialnet.raster import check_scene, cog_writer, open_raster, read_window
+from spatialnet.tasks import Task
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SceneWindows:
+    """How windows cover one axis pair of a scene.
+
+    Attributes:
+        rows: first row of each row of windows, increasing.
+        columns: first column of each window in a row, increasing.
+        size: side of a window in pixels.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    size: int
+
+    @classmethod
+    def covering(
+        cls, height: int, width: int, size: int, stride: int, origin: tuple[int, int] = (0, 0)
+    ) -> SceneWindows:
+        """Windows every `stride` pixels from `origin`, and at the borders where they would leave pixels uncovered.
+
+        Raises:
+            NothingToRead: the scene is smaller than one window.
+        """
+        if min(height, width) < size:
+            raise NothingToRead(
+                f"The scene has {width} x {height} pixels; the run needs {size} x {size}. Use a larger one."
+            )
+        return cls(_starts(height, size, stride, origin[0]), _starts(width, size, stride, origin[1]), size)
+
+
+def _starts(length: int, size: int, stride: int, origin: int) -> tuple[int, ...]:
+    starts = set(range(origin % stride, length - size + 1, stride))
+    return tuple(sorted(starts | {0, length - size}))
+
+
+def blend_weights(size: int) -> Array:
+    """How much each pixel of a window counts where windows overlap: most in the middle, (size, size) float32."""
+    ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)).astype(np.float32)
+    return np.outer(ramp, ramp) / ramp.max() ** 2
+
+
+@torch.inference_mode()
+def predict_scene(
+    model: SpatialNetViT,
+    scenes: Mapping[str, Path],
+    folder: Path,
+    *,
+    stride: int | None = None,
+    origin: tuple[int, int] = (0, 0),
+    batch: int = 128,
+    root: Path | None = None,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> dict[str, Path]:
+    """Write one COG per task: class, confidence and the score of each class, on the scene's own grid.
+
+    Args:
+        model: in evaluation mode, on the device to use.
+        scenes: per sensor its file; all on one grid.
+        folder: where `<task>.tif` go; it exists.
+        stride: pixels from one window to the next; default half a chip. At a whole chip nothing is blended.
+        origin: (row, column) of one window; aligns windows with the chips of a data set.
+        batch: windows per forward pass.
+        root: the folder that the scenes must lie in, or None.
+        progress: called with a share in 0..1.
+
+    Returns:
+        The file of each task. Bands are those of `spatialnet.datasets.class_raster.class_bands`; a `count` task has one
+        float32 band per class, the count in a window around the pixel.
+
+    Raises:
+        CheckpointDoesNotFit: no scene of one of the model's sensors.
+        BandsDoNotMatch: scenes of different grids, or with other bands than their sensor.
+        NothingToRead: the scene is smaller than a chip.
+    """
+    known = {name: path for name, path in scenes.items() if name in model.sensors}
+    if not known:
+        raise CheckpointDoesNotFit(
+            f"The run knows the sensors {', '.join(model.sensors)}; the scenes are of {', '.join(scenes)}."
+        )
+    size = model.chip_size
+    with ExitStack() as stack:
+        sources = {name: stack.enter_context(open_raster(path, root=root)) for name, path in known.items()}
+        first = next(iter(sources.values()))
+        for name, source in sources.items():
+            check_scene(source, model.sensors[name])
+            if source.shape != first.shape or not source.transform.almost_equals(first.transform):
+                raise BandsDoNotMatch("The scenes do not share one pixel grid. Resample them to one first.")
+        windows = SceneWindows.covering(*first.shape, size, stride or max(1, size // 2), origin)
+        files = {name: folder / f"{name}.tif" for name in model.tasks}
+        writers = {name: stack.enter_context(_writer(files[name], first, task)) for name, task in model.tasks.items()}
+        _sweep(model, sources, writers, windows, batch, progress)
+    return files
+
+
+def _writer(path: Path, like: DatasetReader, task: Task):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a context
+    if task.kind == "count":
+        return cog_writer(
+            path, like, count=len(task.classes), dtype="float32", nodata=float("nan"), descriptions=task.classes
+        )
+    names = ["class", "confidence", *(f"p({name})" for name in task.classes)]
+    return cog_writer(path, like, count=len(names), dtype="uint8", nodata=NO_CLASS, descriptions=names)
+
+
+def _sweep(
+    model: SpatialNetViT,
+    sources: Mapping[str, DatasetReader],
+    writers: Mapping[str, DatasetWriter],
+    windows: SceneWindows,
+    batch: int,
+    progress: Callable[[float], None],
+) -> None:
+    size, weights = windows.size, blend_weights(windows.size)
+    height, width = next(iter(sources.values())).shape
+    strip = {name: np.full((s.count, size, width), np.nan, np.float32) for name, s in sources.items()}
+    totals = {name: np.zeros((len(task.classes), size, width), np.float32) for name, task in model.tasks.items()}
+    weight = np.zeros((size, width), np.float32)
+    read_to = 0
+    for index, row in enumerate(windows.rows):
+        for name, source in sources.items():
+            fresh = Window(0, read_to, width, row + size - read_to)
+            # Rows that the last strip held already are kept, so that each is read once.
+            strip[name] = np.concatenate([strip[name][:, fresh.height :], read_window(source, fresh)], axis=1)
+        read_to = row + size
+        for start in range(0, len(windows.columns), batch):
+            columns = windows.columns[start : start + batch]
+            _add(model, strip, columns, weights, totals, weight)
+        following = windows.rows[index + 1] if index + 1 < len(windows.rows) else height
+        done = following - row
+        valid = np.any([np.isfinite(pixels[:, :done]).all(axis=0) for pixels in strip.values()], axis=0)
+        for name, task in model.tasks.items():
+            scores = totals[name][:, :done] / np.maximum(weight[:done], 1e-9)
+            scores[:, ~(valid & (weight[:done] > 0))] = np.nan
+            writers[name].write(_bands(task, scores), window=Window(0, row, width, done))
+            totals[name] = _roll(totals[name], done)
+        weight = _roll(weight, done)
+        progress((index + 1) / len(windows.rows))
+
+
+def _add(
+    model: SpatialNetViT,
+    strip: Mapping[str, Array],
+    columns: tuple[int, ...],
+    weights: Array,
+    totals: dict[str, Array],
+    weight: Array,
+) -> None:
+    size = weights.shape[0]
+    cuts = {name: np.stack([pixels[:, :, c : c + size] for c in columns]) for name, pixels in strip.items()}
+    # A window without a single valid pixel says nothing.
+    seen = np.any([np.isfinite(values).any(axis=(1, 2, 3)) for values in cuts.values()], axis=0)
+    if not seen.any():
+        return
+    logits = model(model.prepare({name: values[seen] for name, values in cuts.items()}))
+    kept = [column for column, is_seen in zip(columns, seen, strict=True) if is_seen]
+    for column in kept:
+        weight[:, column : column + size] += weights
+    for name, task in model.tasks.items():
+        scores = probabilities(logits[name], task).cpu().numpy()
+        for row, column in zip(scores, kept, strict=True):
+            totals[name][:, :, column : column + size] += row[:, None, None] * weights
+
+
+def _roll(rows: Array, done: int) -> Array:
+    """Drop the first `done` rows and append as many of zeros, along the last but one axis."""
+    fresh = np.zeros((*rows.shape[:-2], done, rows.shape[-1]), np.float32)
+    return np.concatenate([rows[..., done:, :], fresh], axis=-2)
+
+
+def _bands(task: Task, scores: Array) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
+    if task.kind == "count":
+        return scores
+    flat, _ = class_bands(task, scores.reshape(scores.shape[0], -1).T)
+    return flat.T.reshape(-1, *scores.shape[1:])

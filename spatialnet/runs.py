@@ -1,0 +1,151 @@
+"""The runs of a workspace: one folder each, readable without torch.
+
+A run folder holds `run.json` (what was trained, on what, from what), `recipe.toml`, `history.jsonl` (one line per report of
+the training loop), `model.safetensors`, and once it is done `report.json` (metrics beside baselines),
+`predictions.parquet` and `maps/<task>.tif`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spatialnet.errors import RunNotFound
+from spatialnet.settings import Settings, inside
+from spatialnet.tasks import Task
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        folder: the run folder; its name is the run's identifier.
+        info: the content of `run.json`.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The run's identifier."""
+        return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """What people read."""
+        return str(self.info.get("title") or self.name)
+
+    @property
+    def dataset(self) -> str:
+        """The data set that it was trained on."""
+        return str(self.info["dataset"])
+
+    @property
+    def parent(self) -> str | None:
+        """The run that it started from, if any."""
+        return self.info.get("parent") or None
+
+    @property
+    def created_at(self) -> float:
+        """Seconds since 1970, UTC."""
+        return float(self.info["created_at"])
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that the run answers."""
+        return tuple(Task.from_dict(values) for values in self.info["tasks"])
+
+    @property
+    def done(self) -> bool:
+        """Whether metrics, predictions and maps are all there."""
+        return (self.folder / "report.json").exists()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Metrics beside baselines, see `spatialnet.evaluate.report`.
+
+        Raises:
+            RunNotFound: the run is not done.
+        """
+        return dict(_read_json(self.folder / "report.json"))
+
+    def history(self) -> list[dict[str, Any]]:
+        """What the training loop reported so far, oldest first; a last line that is half written is left out."""
+        try:
+            lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        reports = []
+        for line in lines:
+            try:
+                reports.append(json.loads(line))
+            except ValueError:
+                break
+        return reports
+
+
+def create_run(settings: Settings, info: dict[str, Any], recipe_toml: str) -> Run:
+    """Make a new run folder with its `run.json` and `recipe.toml`.
+
+    Args:
+        settings: the workspace.
+        info: what `run.json` holds; needs `dataset`, `tasks` and `title`.
+        recipe_toml: the recipe.
+    """
+    now = time.time()
+    stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        folder = settings.runs / f"run-{stem}{suffix}"
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            continue
+    info = {**info, "run": folder.name, "created_at": now}
+    (folder / "recipe.toml").write_text(recipe_toml, encoding="utf-8")
+    write_json(folder / "run.json", info)
+    return Run(folder, info)
+
+
+def list_runs(settings: Settings, dataset: str | None = None) -> list[Run]:
+    """All runs, newest first, of one data set or of all."""
+    found = []
+    for folder in settings.runs.iterdir():
+        try:
+            run = Run(folder, dict(_read_json(folder / "run.json")))
+        except RunNotFound:
+            continue
+        if dataset is None or run.dataset == dataset:
+            found.append(run)
+    return sorted(found, key=lambda run: run.created_at, reverse=True)
+
+
+def open_run(settings: Settings, name: str) -> Run:
+    """The run called `name`.
+
+    Raises:
+        PathRefused: not a valid name.
+        RunNotFound: none of this name.
+    """
+    folder = inside(settings.runs, name)
+    return Run(folder, dict(_read_json(folder / "run.json")))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON; the file is whole or as it was."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunNotFound(f"There is no finished {path.stem} in {path.parent.name}. Choose a listed run.") from error

@@ -1,0 +1,7 @@
+"""Training: a recipe and a data set become a run. Needs only torch, timm, numpy and safetensors."""
+
+from spatialnet.train.estimate import estimate_seconds
+from spatialnet.train.recipe import Recipe, sample_recipe
+from spatialnet.train.run import train
+
+__all__ = ["Recipe", "estimate_seconds", "sample_recipe", "train"]

@@ -1,0 +1,58 @@
+"""What every page has: title, one line of purpose, errors as sentences, and the sidebar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from spatialnet import __version__
+from spatialnet.errors import SpatialNetError
+from spatialnet.ui.live_jobs import sidebar_jobs
+from spatialnet.ui.markup import styles
+
+DEFAULT_PERSON = "Local expert"
+
+
+@contextmanager
+def page_frame(title: str, purpose: str) -> Iterator[None]:
+    """Title and purpose; an error of ours inside becomes one sentence where the page would go on.
+
+    Args:
+        title: the page's title.
+        purpose: one line that says what the page is for.
+    """
+    styles()
+    st.title(title, anchor=False)
+    st.caption(purpose)
+    try:
+        yield
+    except SpatialNetError as error:
+        st.error(_plain(str(error)), icon=":material/error:")
+
+
+def show_error(error: SpatialNetError) -> None:
+    """One sentence where the person acted."""
+    st.error(_plain(str(error)), icon=":material/error:")
+
+
+def _plain(text: str) -> str:
+    """Text with Markdown made inert: messages may quote file names."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+!|~<>$:" else c for c in text)
+
+
+def person() -> str:
+    """Whose corrections these are."""
+    return str(st.session_state.get("person") or DEFAULT_PERSON).strip()[:100] or DEFAULT_PERSON
+
+
+def sidebar() -> None:
+    """Name, running jobs, version."""
+    with st.sidebar:
+        sidebar_jobs()
+        st.text_input(
+            "Your name", DEFAULT_PERSON, key="person", max_chars=100, persist_state="session",
+            help="Stored with every label that you give. There are no accounts.",
+        )  # fmt: skip
+        st.caption(f"SpatialNet {__version__}")

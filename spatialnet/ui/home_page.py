@@ -1,0 +1,97 @@
+"""The home page: the loop in four steps, the first run's progress, and the newest run in numbers."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spatialnet.datasets.catalogue import list_datasets
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.jobs.requests import newest_done
+from spatialnet.jobs.services import services
+from spatialnet.runs import list_runs
+from spatialnet.ui.live_jobs import live_fragment, progress_text
+from spatialnet.ui.maps import draw_map
+from spatialnet.ui.navigation import page
+from spatialnet.ui.pickers import empty_workspace
+from spatialnet.ui.run_table import metric_cards
+from spatialnet.web import addresses
+
+_STEPS = (
+    ("map", "See", "Every place, three tasks, one map.", ":material/map:"),
+    ("map", "Ask why", "Click a place: the evidence, and how far to trust it.", ":material/help:"),
+    ("label", "Correct", "One key per chip, nothing lost.", ":material/edit_note:"),
+    ("train", "Learn", "Retrain, and the map shows what changed.", ":material/model_training:"),
+)
+
+
+def draw() -> None:
+    """Draw the page."""
+    _steps()
+    found = list_datasets(services().settings)
+    if not found:
+        empty_workspace()
+        return
+    data = _first(found)
+
+    def progress() -> None:
+        for job in services().jobs.store.live():
+            st.progress(job.share, text=progress_text(job))
+
+    live_fragment(progress, "home")
+    left, right = st.columns([1.2, 1], gap="large")
+    with left:
+        _scene(data)
+    with right:
+        _numbers(data)
+
+
+def _steps() -> None:
+    for column, (target, title, text, icon) in zip(st.columns(4), _STEPS, strict=True):
+        with column.container(border=True, height="stretch"):
+            st.page_link(page(target), label=f"**{title}**", icon=icon)
+            st.caption(text)
+
+
+def _first(found: list[PackedChips]) -> PackedChips:
+    """The data set of the newest run, else the first."""
+    run = newest_done(list_runs(services().settings))
+    return next((data for data in found if run and data.name == run.dataset), found[0])
+
+
+def _scene(data: PackedChips) -> None:
+    st.subheader(data.title, anchor=False)
+    if data.manifest["synthetic"]:
+        st.warning(
+            "Synthetic: this landscape is generated. It stands in for the real sample.", icon=":material/science:"
+        )
+    sensor = data.sensors[0]
+    runs = list_runs(services().settings, data.name)
+    done = newest_done(runs)
+    multiclass = next((task for task in data.tasks if task.kind == "multiclass"), None)
+    overlay, what = addresses.land_cover_tiles(data.name, data.fingerprint), "land cover"
+    if done and multiclass:
+        overlay, what = (
+            addresses.run_tiles(done.name, multiclass.name),
+            f"{multiclass.label.lower()} by run {done.title}",
+        )
+    draw_map(
+        addresses.scene_tiles(data.name, sensor.name, sensor.rgb(), version=data.fingerprint),
+        data.manifest["scene"]["bounds"], overlay=overlay, key="home-map", height=420,
+    )  # fmt: skip
+    st.caption(
+        f"{sensor.label}, {what} over it. {data.manifest['description']} Targets are derived from the land cover."
+    )
+
+
+def _numbers(data: PackedChips) -> None:
+    run = newest_done(list_runs(services().settings, data.name))
+    if run is None:
+        st.subheader("No run has finished yet", anchor=False)
+        st.write(
+            "The first run trains by itself; its metrics and its map appear here. You can look at the scene meanwhile."
+        )
+        return
+    st.subheader(f"Newest run: {run.title}", anchor=False)
+    metric_cards(run)
+    st.page_link(page("map"), label="Open the map", icon=":material/map:")
+    st.page_link(page("label"), label="Label the chips that the model is least sure of", icon=":material/edit_note:")

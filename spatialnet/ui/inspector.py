@@ -1,0 +1,166 @@
+"""The inspector beside the map: one chip, what the run says of it, what is known of it, why, and the correction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from spatialnet.datasets.catalogue import target_text
+from spatialnet.datasets.packed import SPLITS, PackedChips
+from spatialnet.errors import SpatialNetError
+from spatialnet.explain.methods import METHODS
+from spatialnet.jobs.explanations import ExplanationRequest
+from spatialnet.jobs.services import services
+from spatialnet.predict.table import Scores, answer, read_predictions
+from spatialnet.runs import Run
+from spatialnet.tasks import Task
+from spatialnet.ui import markup
+from spatialnet.ui.corrections import correction_buttons, retrain_button, shown_refusal, split_note, undo_label
+from spatialnet.ui.frame import show_error
+from spatialnet.ui.maps import Picture
+from spatialnet.web import addresses
+from spatialnet.web.colours import class_colours
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def run_scores(run_name: str, _run: Run) -> Scores:
+    """A run's scores; a finished run's never change, so its name is the key."""
+    return read_predictions(_run.folder / "predictions.parquet", _run.tasks)
+
+
+def no_chip() -> None:
+    """What the inspector shows before a place was clicked."""
+    st.subheader("Click a place", anchor=False)
+    st.write("The chip there is shown with its scores for every task, what is known of it, and why the model says so.")
+
+
+def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd.Series) -> Picture | None:
+    """Draw the inspector of one chip.
+
+    Args:
+        data: the data set.
+        run: the chosen run, or None while there is none.
+        task: the chosen task; it is explained and corrected.
+        chip: the chip.
+        place: its row of the chip table.
+
+    Returns:
+        The attribution to lay on the map, if the person wants it there.
+    """
+    st.html(
+        markup.head(
+            f"Chip {chip}", f"{place['latitude']:.4f}, {place['longitude']:.4f} · {SPLITS[int(data.splits[chip])]}"
+        )
+    )
+    scores = run_scores(run.name, run) if run else {}
+    facts = _why_settings(run, task, chip, scores)
+    picture = addresses.chip_picture(data.name, chip, version=data.fingerprint)
+    figures: list[tuple[list[str], str, str]] = [([picture], "Chip", f"Chip {chip} in true colour")]
+    if facts:
+        figures.append(([picture, addresses.overlay(facts["picture"])], "Evidence", "Attribution over the chip"))
+    st.html(markup.pictures(figures))
+    if facts:
+        _evidence(facts, task)
+    _answers(data, run, scores, chip)
+    _correct(data, run, task, chip)
+    if facts and st.session_state.get("why_on_map", True):
+        return Picture(addresses.overlay(facts["overlay"]), (tuple(facts["bounds"][0]), tuple(facts["bounds"][1])))
+    return None
+
+
+def _why_settings(run: Run | None, task: Task, chip: int, scores: Scores) -> dict[str, Any] | None:
+    """Which explanation, and the explanation itself."""
+    if run is None or task.name not in scores:
+        return None
+    left, right = st.columns(2)
+    method = left.selectbox(
+        "Why, by", list(METHODS), format_func=lambda n: METHODS[n].title, key="method", bind="query-params", persist_state="session",
+        help="\n\n".join(f"**{m.title}**: {m.help}" for m in METHODS.values()),
+    )  # fmt: skip
+    best = int(scores[task.name][chip].argmax())
+    if st.session_state.get("why.place") != (chip, task.name, run.name):
+        st.session_state["why.place"] = (chip, task.name, run.name)
+        st.session_state["why.class"] = task.classes[best]
+    name = right.selectbox("for the class", task.classes, key="why.class")
+    index = task.classes.index(name) if name in task.classes else best
+    request = ExplanationRequest(run.name, chip, task.name, index, method or next(iter(METHODS)))
+    try:
+        with st.spinner("Asking the model why…", show_time=True):
+            return services().compute.explain(request)
+    except SpatialNetError as error:
+        show_error(error)
+        return None
+
+
+def _evidence(facts: dict[str, Any], task: Task) -> None:
+    method, legend, badge = METHODS[facts["method"]], facts["legend"], facts["faithfulness"]
+    low = f"{legend['low']:.2g} against" if method.signed else "none"
+    st.html(markup.ramp(legend["colours"], low, f"{legend['high']:.2g} for {task.classes[facts['class_index']]}"))
+    st.html(markup.badge(badge["verdict"], badge["sentence"]))
+    with st.popover("How far to trust it", icon=":material/query_stats:", width="stretch"):
+        curves = pd.DataFrame(badge["curves"]).set_index("fraction")
+        curves = curves.rename(columns={
+            "deletion": "removed, marked first", "insertion": "shown, marked first",
+            "random_deletion": "removed at random", "random_insertion": "shown at random",
+        })  # fmt: skip
+        st.caption(
+            f"Probability of the class while places of the chip are removed or shown. Random: mean of {badge['draws']} maps of the "
+            f"same smoothness. Margin over random: {badge['margin']:.1f} standard deviations."
+        )
+        st.line_chart(curves, x_label="share of the chip", y_label="probability", height=260)
+        for sensor, shares in facts["bands"].items():
+            st.caption(f"Share of the evidence per band, {sensor}")
+            st.bar_chart(pd.Series(shares, index=[f"{i + 1}" for i in range(len(shares))]), height=140, y_label="share")
+    st.toggle("Lay the evidence on the map", True, key="why_on_map", persist_state="session")
+
+
+def _answers(data: PackedChips, run: Run | None, scores: Scores, chip: int) -> None:
+    for task in data.tasks:
+        target = target_text(task, data.targets(task.name)[chip])
+        said = services().labels.current(data.name, task.name).get(chip)
+        origin = f"target: {target} (derived)"
+        if said is not None and said.kind == "label":
+            known = [np.nan if v is None else v for v in said.value] if isinstance(said.value, list) else said.value
+            origin = f"{said.person}: {target_text(task, known)} · {origin}"
+        body = markup.head(task.label, origin)
+        if run and task.name in scores and task.kind != "count":
+            values = scores[task.name][chip]
+            if task.kind == "multilabel":
+                top = {int(i) for i in np.flatnonzero(answer(task, values[None])[0])}
+            else:
+                top = {int(values.argmax())}
+            body += markup.score_rows(task.classes, values.tolist(), class_colours(task), top)
+        elif run and task.name in scores:
+            body += markup.head("", f"predicted: {target_text(task, scores[task.name][chip].round(1))}")
+        st.html(body)
+    with st.popover("How the targets are derived", icon=":material/rule:", width="stretch"):
+        rules = data.manifest["rules"]
+        st.caption(rules["title"])
+        for task in data.tasks:
+            if task.name in rules["sentences"]:
+                st.write(f"**{task.label}**: {rules['sentences'][task.name]}.")
+
+
+def _correct(data: PackedChips, run: Run | None, task: Task, chip: int) -> None:
+    said = services().labels.current(data.name, task.name).get(chip)
+    standing = said.value if said is not None and said.kind == "label" else None
+    st.html(markup.head(f"Correct {task.label.lower()}", "press the number key of a class"))
+    with st.container(horizontal=True, key="correct-keys", gap="small"):
+        correction_buttons(data, run, task, chip, standing)
+    if said is not None:
+        st.button(
+            "Undo",
+            key="correct.undo",
+            icon=":material/undo:",
+            shortcut="Z",
+            on_click=undo_label,
+            args=(data, task, chip),
+            width="stretch",
+        )
+    st.caption(split_note(data, chip))
+    shown_refusal()
+    if run:
+        retrain_button(data, run)

@@ -1,0 +1,127 @@
+"""What the map shows: the choice of a layer, its tiles and its legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.runs import Run
+from spatialnet.tasks import Task
+from spatialnet.ui import markup
+from spatialnet.web import addresses
+from spatialnet.web.colours import CONFIDENCE_RAMP, NONE_PRESENT_COLOUR, SPLIT_COLOURS, class_colours
+
+PREDICTION, CONFIDENCE, SCORE, CHANGE = "Prediction", "Confidence", "Score of a class", "What changed"
+TARGET, LAND_COVER, SPLITS, NOTHING = "Target", "Land cover", "Splits", "Scene only"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What lies over the scene.
+
+    Attributes:
+        tiles: address, or None.
+        legend: HTML.
+        note: one line that says what it is and where it comes from.
+    """
+
+    tiles: str | None
+    legend: str
+    note: str
+
+
+def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer:
+    """The choice of what lies over the scene.
+
+    Args:
+        data: the data set.
+        run: the chosen run, if there is one.
+        task: the chosen task.
+        before: the run to compare with, if there is one.
+    """
+    options = [NOTHING]
+    if (data.folder / "scenes" / "land_cover.tif").exists():
+        options = [LAND_COVER, *options]
+    options = (
+        [TARGET, *options[:-1], SPLITS, options[-1]] if task.kind != "count" else [*options[:-1], SPLITS, options[-1]]
+    )
+    if run and task.kind != "count":
+        options = [PREDICTION, CONFIDENCE, SCORE, *([CHANGE] if before else []), *options]
+    if st.session_state.get("layer") not in options:
+        st.session_state.pop("layer", None)
+    chosen = st.selectbox("Layer", options, key="layer", bind="query-params", persist_state="session") or options[0]
+    return _layer(chosen, data, run, task, before)
+
+
+def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer:
+    classes = list(zip(class_colours(task), task.classes, strict=True))
+    if task.kind == "multilabel":
+        classes = [*classes, (NONE_PRESENT_COLOUR, "none present")]
+    if chosen == PREDICTION and run:
+        what = "the most probable class present" if task.kind == "multilabel" else "the most probable class"
+        return Layer(
+            addresses.run_tiles(run.name, task.name),
+            markup.swatches(classes),
+            f"{task.label}: {what} by run {run.title}.",
+        )
+    if chosen == CONFIDENCE and run:
+        legend = markup.ramp(CONFIDENCE_RAMP, "0 %", "100 %")
+        return Layer(
+            addresses.run_tiles(run.name, task.name, "confidence"),
+            legend,
+            "Score of the answer; for presence, of its least sure yes or no.",
+        )
+    if chosen == SCORE and run:
+        name = st.selectbox("Class", task.classes, key=f"class.{task.name}", persist_state="session")
+        index = task.classes.index(name) if name in task.classes else 0
+        legend = markup.ramp(CONFIDENCE_RAMP, "0 %", "100 %")
+        return Layer(addresses.run_tiles(run.name, task.name, f"p{index}"), legend, f"Score of {task.classes[index]}.")
+    if chosen == CHANGE and run and before:
+        note = f"Where the class differs from run {before.title}, in the new class's colour; a veil where both agree."
+        return Layer(addresses.change_tiles(run.name, task.name, before.name), markup.swatches(classes), note)
+    if chosen == TARGET:
+        rule = data.manifest["rules"]["sentences"].get(task.name, "")
+        return Layer(
+            addresses.target_tiles(data.name, task.name, version=data.fingerprint),
+            markup.swatches(classes),
+            f"Derived target: {rule}.",
+        )
+    if chosen == LAND_COVER:
+        rules = data.manifest["rules"]
+        cover = [(entry["colour"], entry["name"]) for entry in rules["classes"]]
+        return Layer(
+            addresses.land_cover_tiles(data.name, data.fingerprint),
+            markup.swatches(cover),
+            f"{rules['title']}: the raster that targets are derived from.",
+        )
+    if chosen == SPLITS:
+        plan = data.manifest["split"]
+        note = (
+            f"Blocks of {plan['block_px'] * data.gsd_m:,.0f} m; chips within {plan['guard_px'] * data.gsd_m:,.0f} m of another "
+            "split are in none."
+        )
+        counts = plan["counts"]
+        legend = markup.swatches([(SPLIT_COLOURS[name], f"{name} ({counts[name]:,} chips)") for name in SPLIT_COLOURS])
+        return Layer(addresses.split_tiles(data.name, data.fingerprint), legend, note)
+    return Layer(None, "", "The scene in the chosen bands.")
+
+
+def pick_bands(data: PackedChips) -> tuple[str, str]:
+    """The choice of a band composite: tile address, and a line with the stretch in numbers."""
+    choices = {
+        (name if len(data.sensors) == 1 else f"{sensor.label}: {name}"): (sensor, bands)
+        for sensor in data.sensors
+        for name, bands in sensor.composites().items()
+    }
+    if st.session_state.get("bands") not in choices:
+        st.session_state.pop("bands", None)
+    name = st.selectbox("Bands", list(choices), key="bands", bind="query-params", persist_state="session")
+    sensor, bands = choices.get(name or "") or next(iter(choices.values()))
+    statistics = data.manifest["statistics"][sensor.name]
+    low, high = statistics["percentiles"]
+    shown = ", ".join(f"{sensor.bands[b]} {statistics['low'][b]:.4g} to {statistics['high'][b]:.4g}" for b in bands)
+    return addresses.scene_tiles(
+        data.name, sensor.name, bands, version=data.fingerprint
+    ), f"{sensor.label} {shown} (percentiles {low:g} to {high:g})"

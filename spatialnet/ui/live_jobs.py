@@ -1,0 +1,63 @@
+"""Jobs on the page: progress that refreshes itself while something runs, and only then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import streamlit as st
+
+from spatialnet.jobs.services import services
+from spatialnet.jobs.store import Job
+
+POLL_SECONDS = 1.0
+
+
+def live_fragment(draw: Callable[[], None], key: str) -> None:
+    """Draw something now, again every second while any job is live, and the whole page once when jobs begin or end.
+
+    Args:
+        draw: draws it.
+        key: tells fragments apart.
+    """
+
+    def board() -> None:
+        draw()
+        now = [job.id for job in services().jobs.store.live()]
+        if now != st.session_state.setdefault(f"{key}.live", now):
+            st.session_state[f"{key}.live"] = now
+            st.rerun()
+
+    st.session_state[f"{key}.live"] = [job.id for job in services().jobs.store.live()]
+    st.fragment(board, run_every=POLL_SECONDS if st.session_state[f"{key}.live"] else None)()
+
+
+def sidebar_jobs() -> None:
+    """The jobs under way, in the sidebar."""
+
+    def draw() -> None:
+        for job in services().jobs.store.live():
+            st.progress(job.share, text=progress_text(job))
+
+    live_fragment(draw, "sidebar")
+
+
+def progress_text(job: Job) -> str:
+    """Title, what is being done, and time left where known."""
+    left = (job.progress or {}).get("seconds_left")
+    parts = [job.title, job.text, f"{duration(float(left))} left" if left else ""]
+    return " · ".join(part for part in parts if part)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `45 s`, `3 min`, `2 h 5 min`."""
+    seconds = max(0.0, seconds)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def ago(timestamp: float) -> str:
+    """How long ago, in words."""
+    return f"{duration(time.time() - timestamp)} ago"

@@ -1,0 +1,131 @@
+"""The map page: pickers above, the map on the left, the inspector on the right."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from spatialnet.datasets.catalogue import chip_at, chip_table
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.errors import RunNotFound
+from spatialnet.jobs.services import services
+from spatialnet.runs import Run, open_run
+from spatialnet.ui import markup
+from spatialnet.ui.inspector import inspect, no_chip
+from spatialnet.ui.layers import pick_bands, pick_layer
+from spatialnet.ui.live_jobs import live_fragment, progress_text
+from spatialnet.ui.maps import draw_map, new_click
+from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
+
+_MAP_KEY = "scene-map"
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _table(fingerprint: str, _data: PackedChips) -> pd.DataFrame:
+    return chip_table(_data)
+
+
+def draw() -> None:
+    """Draw the page."""
+    _take_new_run()
+    pickers = st.columns([1.5, 1.3, 1, 1, 1])
+    with pickers[0]:
+        data = pick_dataset()
+    if data is None:
+        return
+    with pickers[1]:
+        run = pick_run(data)
+        if run is None:
+            st.selectbox("Run", ["No finished run yet"], disabled=True)
+    with pickers[2]:
+        task = pick_task(data.tasks)
+    with pickers[3]:
+        layer = pick_layer(data, run, task, _parent(run))
+    with pickers[4]:
+        base, stretch = pick_bands(data)
+    _marks(data, run)
+    table = _table(data.fingerprint, data)
+    chip = _chosen_chip(data)
+    place, side = st.columns([2.15, 1], gap="medium")
+    with side, st.container(height=700, border=False, key="inspector"):
+        picture = None
+        if chip is None:
+            no_chip()
+        else:
+            picture = inspect(data, run, task, chip, table.loc[chip])
+    with place:
+        selected = None
+        if chip is not None:
+            row = table.loc[chip]
+            selected = ((row["south"], row["west"]), (row["north"], row["east"]))
+        clicked = draw_map(
+            base,
+            data.manifest["scene"]["bounds"],
+            overlay=layer.tiles,
+            picture=picture,
+            selected=selected,
+            key=_MAP_KEY,
+        )
+        if layer.legend:
+            st.html(layer.legend)
+        st.caption(f"{layer.note} Bands: {stretch}.")
+    fresh = new_click(clicked, _MAP_KEY)
+    if fresh is not None:
+        _choose(table, *fresh)
+
+
+def _choose(table: pd.DataFrame, latitude: float, longitude: float) -> None:
+    chip = chip_at(table, longitude, latitude)
+    if chip is None:
+        st.toast("There is no chip here: the scene ends, or has no data.", icon=":material/info:")
+        return
+    st.query_params["chip"] = str(chip)
+    st.rerun()
+
+
+def _chosen_chip(data: PackedChips) -> int | None:
+    text = st.query_params.get("chip", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(data) else None
+
+
+def _parent(run: Run | None) -> Run | None:
+    """The run to compare with: the one that this run started from."""
+    if run is None or not run.parent:
+        return None
+    try:
+        parent = open_run(services().settings, run.parent)
+    except RunNotFound:
+        return None
+    return parent if parent.done and parent.dataset == run.dataset else None
+
+
+def _take_new_run() -> None:
+    """When the retraining that this person asked for is done, show it and what it changed."""
+    name = st.session_state.get("retraining")
+    if not name:
+        return
+    run = open_run(services().settings, name)
+    if run.done:
+        del st.session_state["retraining"]
+        st.session_state["run"] = name
+        st.session_state["layer"] = "What changed"
+        st.toast(f"{run.title} is ready: the map shows what changed.", icon=":material/check_circle:")
+
+
+def _marks(data: PackedChips, run: Run | None) -> None:
+    """What must be said above the map: synthetic data, and work under way."""
+    if data.manifest["synthetic"]:
+        st.warning(
+            "Synthetic: this landscape is generated. It stands in for the real sample.", icon=":material/science:"
+        )
+
+    def progress() -> None:
+        for job in services().jobs.store.live():
+            if job.kind == "train" and job.spec.get("dataset") == data.name:
+                st.progress(job.share, text=progress_text(job))
+
+    live_fragment(progress, "map")
+    if run is None and not services().jobs.store.live():
+        st.info(
+            "No run has finished on this data set yet. Start one on the Train page.", icon=":material/model_training:"
+        )

@@ -1,0 +1,67 @@
+"""Runs in numbers: cards of one run, and a table of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from spatialnet.runs import Run
+from spatialnet.ui.live_jobs import ago
+
+METRIC_NAMES = {
+    "macro_f1": "macro F1", "mean_ap": "mean average precision", "balanced_accuracy": "balanced accuracy", "mae": "mean absolute error",
+}  # fmt: skip
+_RIVALS = {"majority": "majority answer", "band_statistics": "logistic regression on band means and deviations"}
+
+
+def metric_cards(run: Run) -> None:
+    """Each task's main metric beside the better baseline, with split, n and interval."""
+    report = run.report
+    for task in run.tasks:
+        values = report["tasks"].get(task.name)
+        if values is None:
+            continue
+        margin, main = values["margin"], values["run"]
+        with st.container(border=True):
+            st.metric(
+                f"{task.label}: {METRIC_NAMES[values['metric']]}", f"{main['value']:.3f}",
+                f"{margin['value']:+.3f} against {_RIVALS[margin['over']]} ({values[margin['over']]['value']:.3f})",
+            )  # fmt: skip
+            st.caption(
+                f"95 % interval {_interval(main)} · margin {_interval(margin, sign=True)} · n = {values['chips']} chips"
+            )
+    st.caption(
+        f"Measured on the {report['split']} split: {report['chips']} chips in {report['blocks']} blocks of ground that "
+        "training never saw. Intervals: bootstrap over blocks."
+    )
+
+
+def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per run: title, when, where from, and each task's main metric beside both baselines."""
+    rows = []
+    for run in runs:
+        row = {
+            "Run": run.title, "Started": ago(run.created_at), "Preset": run.info.get("preset", ""), "Weights": run.info.get("weights", ""),
+            "Corrections": run.info.get("corrections", 0), "State": "done" if run.done else "not finished",
+        }  # fmt: skip
+        if run.done:
+            for task in run.tasks:
+                values = run.report["tasks"].get(task.name)
+                if values:
+                    name = f"{task.label}, {METRIC_NAMES[values['metric']]}"
+                    row[name] = f"{values['run']['value']:.3f}  {_interval(values['run'])}"
+                    row[f"{task.label}, baselines"] = (
+                        f"{values['majority']['value']:.3f} / {values['band_statistics']['value']:.3f}"
+                    )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _interval(values: dict[str, float | None], *, sign: bool = False) -> str:
+    low, high = values["low"], values["high"]
+    if low is None or high is None:
+        return "unknown"
+    form = "+.3f" if sign else ".3f"
+    return f"{low:{form}} to {high:{form}}"

@@ -1,0 +1,129 @@
+"""The addresses of everything that these routes serve, so that no page writes one by hand.
+
+Names in an address carry hyphens where identifiers carry underscores: streamlit-folium does not notice a change of a
+map that comes after an underscore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+ASSETS = "/assets"
+LABELS = "/api/labels"
+VENDOR = Path(__file__).with_name("vendor")
+MAP_SCRIPTS = (
+    ("leaflet", f"{ASSETS}/leaflet/leaflet.js"),
+    ("snmap", f"{ASSETS}/snmap.js"),
+    ("jquery", f"{ASSETS}/jquery/jquery.min.js"),
+)
+"""What a folium map needs instead of its `default_js`; popups use jQuery."""
+
+MAP_STYLES = (("leaflet_css", f"{ASSETS}/leaflet/leaflet.css"),)
+"""What a folium map needs instead of its `default_css`."""
+
+_XYZ = "{z}/{x}/{y}.png"
+
+
+def scene_tiles(
+    dataset: str,
+    sensor: str,
+    bands: Sequence[int],
+    *,
+    low: Sequence[float] | None = None,
+    high: Sequence[float] | None = None,
+    version: str = "",
+) -> str:
+    """Tiles of a scene in three bands.
+
+    Args:
+        dataset: identifier.
+        sensor: identifier.
+        bands: indices from 0 of the bands shown as red, green and blue.
+        low: value per band that is shown black; default the data set's 2nd percentile.
+        high: value per band that is shown at full brightness; default the data set's 98th percentile.
+        version: the data set's fingerprint; with it the browser keeps tiles without asking again.
+    """
+    shown = "-".join(str(int(band)) for band in bands)
+    return _tiles(f"scene/{dataset}/{_hyphens(sensor)}/{shown}", version, _stretch(low, high))
+
+
+def land_cover_tiles(dataset: str, version: str = "") -> str:
+    """Tiles of the land-cover raster that targets are derived from, in its own colours."""
+    return _tiles(f"land-cover/{dataset}", version)
+
+
+def target_tiles(dataset: str, task: str, layer: str = "class", version: str = "") -> str:
+    """Tiles of a task's targets; `layer` as in `run_tiles`."""
+    return _tiles(f"target/{dataset}/{_hyphens(task)}/{layer}", version)
+
+
+def split_tiles(dataset: str, version: str = "") -> str:
+    """Tiles that show which split each place is in."""
+    return _tiles(f"splits/{dataset}", version)
+
+
+def run_tiles(run: str, task: str, layer: str = "class", version: str = "") -> str:
+    """Tiles of a run's prediction for one task.
+
+    Args:
+        run: identifier.
+        task: identifier.
+        layer: `class`, `confidence`, or `p0`, `p1`, ... for the score of one class.
+        version: anything that changes when the run's maps are written anew.
+    """
+    return _tiles(f"run/{run}/{_hyphens(task)}/{layer}", version)
+
+
+def change_tiles(run: str, task: str, before: str, version: str = "") -> str:
+    """Tiles that show `run`'s class where it differs from that of the run `before`."""
+    return _tiles(f"change/{run}/{_hyphens(task)}/{before}", version)
+
+
+def chip_picture(
+    dataset: str,
+    chip: int | str,
+    *,
+    sensor: str | None = None,
+    bands: Sequence[int] | None = None,
+    size: int = 256,
+    version: str = "",
+) -> str:
+    """The picture of one chip.
+
+    Args:
+        dataset: identifier.
+        chip: index from 0, or the text `{chip}` for a template.
+        sensor: identifier; default the data set's first.
+        bands: indices from 0 of the bands shown as red, green and blue; default true colour.
+        size: side in pixels, 64 to 512.
+        version: the data set's fingerprint; with it the browser keeps the picture without asking again.
+    """
+    query: dict[str, str] = {"size": str(size)}
+    if sensor is not None:
+        query["sensor"] = sensor
+    if bands is not None:
+        query["bands"] = "-".join(str(int(band)) for band in bands)
+    if version:
+        query["v"] = version
+    return f"/chips/{quote(dataset)}/{chip}.png?{urlencode(query)}"
+
+
+def overlay(key: str) -> str:
+    """A picture in the overlay cache, by its hexadecimal key."""
+    return f"/overlays/{quote(key)}.png"
+
+
+def _hyphens(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _stretch(low: Sequence[float] | None, high: Sequence[float] | None) -> dict[str, str]:
+    named = {"low": low, "high": high}
+    return {name: ",".join(f"{v:g}" for v in values) for name, values in named.items() if values is not None}
+
+
+def _tiles(path: str, version: str, query: dict[str, str] | None = None) -> str:
+    query = (query or {}) | ({"v": version} if version else {})
+    return f"/tiles/{quote(path)}/{_XYZ}" + (f"?{urlencode(query)}" if query else "")

@@ -1,0 +1,33 @@
+"""Puts the routes together. Everything is served by id out of the workspace; no address or path is ever taken."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+from spatialnet.label import LabelStore
+from spatialnet.settings import Settings
+from spatialnet.web.addresses import ASSETS, VENDOR
+from spatialnet.web.chips import ChipPictures
+from spatialnet.web.labels import Labels
+from spatialnet.web.overlays import Overlays
+from spatialnet.web.sources import Sources
+from spatialnet.web.tiles import Tiles
+
+
+def routes(settings: Settings, engine: sa.Engine) -> list[BaseRoute]:
+    """The routes of one installation, for `st.App(routes=...)`.
+
+    Args:
+        settings: where the workspace is.
+        engine: the database of the label events.
+    """
+    sources = Sources(settings)
+    return [
+        *Tiles(sources).routes(),
+        *ChipPictures(sources).routes(),
+        *Overlays(settings.cache / "overlays").routes(),
+        *Labels(sources, LabelStore(engine)).routes(),
+        Mount(ASSETS, StaticFiles(directory=VENDOR)),
+    ]

@@ -1,0 +1,142 @@
+/* Controls for the map inside streamlit-folium's frame. They find their layers by class name, so layers may come and go:
+ *   sn-overlay   follows the opacity control
+ *   sn-left      shown left of the swipe line;  sn-right  shown right of it
+ * Part of SpatialNet, Apache-2.0. */
+(() => {
+  // Streamlit-folium does not wait for the style sheet that Leaflet guesses this path from.
+  L.Icon.Default.imagePath = "/assets/leaflet/images/"
+
+  const style = document.createElement("style")
+  style.textContent = `
+    .leaflet-container { font: 13px/1.4 "Source Sans", "Source Sans Pro", system-ui, sans-serif; background: #e9ecef; }
+    .leaflet-tile { image-rendering: pixelated; }
+    .sn-control { display: flex; align-items: center; gap: 8px; padding: 6px 10px; background: rgba(255,255,255,.94);
+      color: #262730; border-radius: 6px; }
+    .sn-control input { width: 110px; accent-color: #1f6feb; cursor: pointer; }
+    .sn-control output { min-width: 3.2em; text-align: right; font-variant-numeric: tabular-nums; }
+    .sn-swipe { position: absolute; top: 0; bottom: 0; width: 32px; margin-left: -16px; z-index: 800; cursor: ew-resize;
+      touch-action: none; outline: none; }
+    .sn-swipe::before { content: ""; position: absolute; top: 0; bottom: 0; left: 15px; width: 2px; background: #fff;
+      box-shadow: 0 0 3px rgba(0,0,0,.7); }
+    .sn-swipe::after { content: "\\2039\\2009\\203A"; position: absolute; top: 50%; left: 0; width: 32px; height: 32px;
+      margin-top: -16px; border-radius: 50%; background: #fff; color: #262730; font: 600 18px/29px system-ui;
+      text-align: center; box-shadow: 0 1px 4px rgba(0,0,0,.5); }
+    .sn-swipe:focus-visible::after, .sn-control input:focus-visible, .leaflet-container a:focus-visible {
+      outline: 3px solid #1f6feb; outline-offset: 1px; }
+    .sn-side { position: absolute; top: 10px; z-index: 800; padding: 2px 10px; border-radius: 10px; color: #fff;
+      background: rgba(20,22,28,.72); pointer-events: none; white-space: nowrap; }`
+  document.head.appendChild(style)
+
+  const withClass = (map, name, then) => map.eachLayer(layer => {
+    if (` ${layer.options.className || ""} `.includes(` ${name} `)) then(layer)
+  })
+  const remembered = (key, value) => {
+    try {
+      if (value !== undefined) sessionStorage.setItem(key, value)
+      return sessionStorage.getItem(key)
+    } catch { return null }
+  }
+
+  /* One slider for the opacity of every sn-overlay layer. options: label, value 0..1, position. */
+  L.Control.SNOpacity = L.Control.extend({
+    options: { position: "bottomleft", label: "Opacity", value: 0.7 },
+    onAdd(map) {
+      this._value = Number(remembered("sn-opacity") ?? this.options.value)
+      const box = L.DomUtil.create("label", "sn-control leaflet-bar")
+      L.DomUtil.create("span", "", box).textContent = this.options.label
+      const slider = L.DomUtil.create("input", "", box)
+      Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05, value: this._value })
+      slider.setAttribute("aria-label", `${this.options.label} of the overlay`)
+      const shown = L.DomUtil.create("output", "", box)
+      this._apply = () => {
+        shown.textContent = `${Math.round(this._value * 100)} %`
+        withClass(map, "sn-overlay", layer => layer.setOpacity(this._value))
+      }
+      slider.addEventListener("input", () => {
+        this._value = Number(slider.value)
+        remembered("sn-opacity", this._value)
+        this._apply()
+      })
+      L.DomEvent.disableClickPropagation(box)
+      map.on("layeradd", this._apply)
+      this._apply()
+      return box
+    },
+    onRemove(map) { map.off("layeradd", this._apply) },
+  })
+  L.control.snOpacity = options => new L.Control.SNOpacity(options)
+
+  /* A line to drag: sn-left layers are shown left of it, sn-right layers right of it. options: left, right (texts). */
+  L.Control.SNSwipe = L.Control.extend({
+    options: { position: "topright", left: "", right: "" },
+    onAdd(map) {
+      this._share = Number(remembered("sn-swipe") ?? 0.5)
+      const frame = map.getContainer()
+      const line = this._line = L.DomUtil.create("div", "sn-swipe", frame)
+      Object.assign(line, { tabIndex: 0, role: "slider", ariaLabel: "Swipe between two layers", ariaValueMin: 0, ariaValueMax: 100 })
+      line.setAttribute("aria-orientation", "horizontal")
+      this._sides = ["left", "right"].map(side => {
+        const text = L.DomUtil.create("div", "sn-side", frame)
+        text.textContent = this.options[side]
+        text.hidden = !this.options[side]
+        return text
+      })
+      this._apply = () => this._clip(map)
+      const move = share => {
+        this._share = Math.min(1, Math.max(0, share))
+        remembered("sn-swipe", this._share)
+        this._apply()
+      }
+      line.addEventListener("pointerdown", event => {
+        line.setPointerCapture(event.pointerId)
+        const drag = e => move((e.clientX - frame.getBoundingClientRect().left) / frame.clientWidth)
+        line.addEventListener("pointermove", drag)
+        line.addEventListener("lostpointercapture", () => line.removeEventListener("pointermove", drag), { once: true })
+      })
+      line.addEventListener("keydown", event => {
+        const step = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 }[event.key]
+        if (step === undefined) return
+        event.preventDefault(); event.stopPropagation()
+        move(this._share + step)
+      })
+      L.DomEvent.disableClickPropagation(line)
+      map.on("move zoomend resize layeradd", this._apply)
+      requestAnimationFrame(this._apply)
+      return L.DomUtil.create("div")
+    },
+    onRemove(map) {
+      map.off("move zoomend resize layeradd", this._apply)
+      for (const part of [this._line, ...this._sides]) part.remove()
+      for (const name of ["sn-left", "sn-right"]) withClass(map, name, layer => this._element(layer)?.style.removeProperty("clip"))
+    },
+    _element: layer => layer.getContainer?.() ?? layer.getElement?.(),
+    _clip(map) {
+      const size = map.getSize(), x = size.x * this._share
+      this._line.style.left = `${x}px`
+      this._line.ariaValueNow = Math.round(this._share * 100)
+      this._sides[0].style.right = `${size.x - x + 22}px`
+      this._sides[1].style.left = `${x + 22}px`
+      const from = map.containerPointToLayerPoint([0, 0]), to = map.containerPointToLayerPoint(size), cut = from.x + x
+      const clip = (name, left, right) => withClass(map, name, layer => {
+        const element = this._element(layer)
+        if (!element) return
+        // An image overlay's own origin is its corner, a tile layer's is the map's.
+        const own = layer instanceof L.ImageOverlay ? L.DomUtil.getPosition(element) : L.point(0, 0)
+        element.style.clip = `rect(${from.y - own.y}px,${right - own.x}px,${to.y - own.y}px,${left - own.x}px)`
+      })
+      clip("sn-left", from.x, cut)
+      clip("sn-right", cut, to.x)
+    },
+  })
+  L.control.snSwipe = options => new L.Control.SNSwipe(options)
+
+  // Keys pressed while the map has the focus never reach the app's page: pass letters, digits, ? and Escape on (same origin).
+  for (const type of ["keydown", "keyup"]) window.addEventListener(type, event => {
+    if (window.parent === window || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return
+    if (!/^([a-z0-9?]|Escape)$/i.test(event.key)) return
+    const { key, code, ctrlKey, shiftKey, altKey, metaKey, repeat } = event
+    window.parent.document.body.dispatchEvent(new window.parent.KeyboardEvent(type, {
+      key, code, ctrlKey, shiftKey, altKey, metaKey, repeat, bubbles: true, cancelable: true, composed: true,
+    }))
+  })
+})()
