@@ -13,7 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from spatialnet.errors import DatabaseUnavailable
 
 metadata = sa.MetaData()
 
@@ -63,8 +67,17 @@ def open_database(url: str) -> sa.Engine:
 
     Args:
         url: SQLAlchemy address, for example `sqlite:////folder/spatialnet.sqlite`.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached, is no database, or was made by a newer version.
     """
-    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except (ArgumentError, ImportError, ValueError) as error:
+        raise DatabaseUnavailable(
+            "SPATIALNET_DATABASE is not an address of a database that is supported here. "
+            "Write it like postgresql+psycopg://person@host/name and install its driver, or leave it out."
+        ) from error
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
@@ -75,13 +88,22 @@ def open_database(url: str) -> sa.Engine:
             cursor.execute("PRAGMA synchronous=FULL")  # a label that was acknowledged survives a power cut
             cursor.close()
 
-    _migrate(engine)
+    try:
+        _migrate(engine)
+    except (DBAPIError, CommandError) as error:
+        engine.dispose()
+        reason = getattr(error, "orig", None) or error
+        raise DatabaseUnavailable(
+            f"The database {engine.url.render_as_string()} cannot be used ({reason}). "
+            "Check its address and access; if a newer SpatialNet made it, update."
+        ) from error
     return engine
 
 
 def _migrate(engine: sa.Engine) -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    folder = str(Path(__file__).with_name("migrations"))
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # the option is a format string
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             # Processes start together: only one may migrate, the others wait for its write lock.

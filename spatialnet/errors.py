@@ -85,5 +85,13 @@ class ComputeUnavailable(SpatialNetError):
     """The compute process gave no answer: it is starting, busy, or it stopped."""
 
 
+class DatabaseUnavailable(SpatialNetError):
+    """The database cannot be opened: no such place, no access, damaged, or of a newer version."""
+
+
+class PredictionRefused(SpatialNetError):
+    """A prediction was asked for in a way that cannot be done."""
+
+
 class NotEnoughDisk(SpatialNetError):
     """A write ran out of disk space; what was there before is unchanged."""

@@ -13,10 +13,9 @@ os.environ.update(
     CPL_CURL_VERBOSE="NO",
 )
 
-import errno
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,18 @@ import numpy.typing as npt
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError  # rasterio lets some of GDAL's own errors through as they are
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp, Interleaving, Resampling
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
+from spatialnet.atomic import beside, is_full, not_enough_disk, remove, replacing
 from spatialnet.errors import (
     BandsDoNotMatch,
-    NotEnoughDisk,
     NothingToRead,
     PathRefused,
     SceneHasNoCRS,
@@ -47,6 +47,8 @@ from spatialnet.sensors import Sensor
 
 SUFFIXES = (".tif", ".tiff", ".gtif")
 MAX_PIXELS = 250_000_000
+
+_GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,12 @@ class Raster:
         size = float(np.hypot(self.transform.b, self.transform.e))
         return size * 111_320.0 if self.crs.is_geographic else size * float(self.crs.linear_units_factor[1])
 
-    def wgs84_bounds(self, row: int, column: int, size: int) -> tuple[float, float, float, float]:
-        """(west, south, east, north) in degrees of a square of pixels."""
-        corners = [self.transform * (column + dx, row + dy) for dx in (0, size) for dy in (0, size)]
+    def wgs84_bounds(
+        self, row: int, column: int, height: int, width: int | None = None
+    ) -> tuple[float, float, float, float]:
+        """(west, south, east, north) in degrees of a rectangle of pixels; a square where no width is given."""
+        across = height if width is None else width
+        corners = [self.transform @ (column + dx, row + dy) for dx in (0, across) for dy in (0, height)]
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         bounds: tuple[float, float, float, float] = transform_bounds(
             self.crs, "EPSG:4326", min(xs), min(ys), max(xs), max(ys)
@@ -101,17 +106,24 @@ def check_path(path: Path | str, root: Path | None = None) -> Path:
         PathRefused: an address, a GDAL virtual path, a missing file, another suffix, or a path outside `root`.
     """
     text = str(path)
-    if "://" in text or text.startswith("/vsi") or "<" in text or "\0" in text:
-        raise PathRefused(f"{text[:80]!r} is an address, not a file. Download it first and give the file's path.")
+    name = shown_name(text)
+    if "://" in text or text.startswith("/vsi") or text.lstrip().startswith("<") or "\0" in text:
+        raise PathRefused(f"{name} is an address or a description, not a file. Give the path of a file on this disk.")
     try:
         real = Path(text).resolve(strict=True)
-    except OSError as error:
-        raise PathRefused(f"There is no file {Path(text).name[:80]!r}. Check the path.") from error
+    except (OSError, RuntimeError, ValueError) as error:  # missing, a circle of links, no path at all
+        raise PathRefused(f"There is no file {name}. Check the path.") from error
     if root is not None and not real.is_relative_to(root.resolve()):
-        raise PathRefused(f"{Path(text).name[:80]!r} lies outside the workspace. Import it first.")
+        raise PathRefused(f"{name} lies outside the workspace. Import it first.")
     if not real.is_file() or real.suffix.lower() not in SUFFIXES:
-        raise PathRefused(f"{real.name[:80]!r} is not a GeoTIFF file. Use a file that ends in {', '.join(SUFFIXES)}.")
+        raise PathRefused(f"{name} is not a GeoTIFF file. Use a file that ends in {', '.join(SUFFIXES)}.")
     return real
+
+
+def shown_name(path: Path | str) -> str:
+    """A file's name for a message: quoted, at most 80 characters, with control and direction signs made visible."""
+    text = str(path)
+    return repr((text if "://" in text or text.lstrip().startswith("<") else Path(text).name or text)[:80])
 
 
 @contextmanager
@@ -133,14 +145,18 @@ def open_raster(path: Path | str, *, root: Path | None = None, max_pixels: int =
         with rasterio.open(real, driver="GTiff") as source:
             if source.width * source.height > max_pixels:
                 raise SceneTooLarge(
-                    f"{real.name} has {source.width} x {source.height} pixels; the limit is {max_pixels:,}. "
-                    "Cut it into smaller scenes first."
+                    f"{shown_name(real)} has {source.width} x {source.height} pixels; the limit is {max_pixels:,} in "
+                    "all. Cut it into smaller scenes first."
                 )
             yield source
-    except (RasterioError, CRSError) as error:
-        raise SceneUnreadable(
-            f"{real.name} cannot be read as a GeoTIFF: the file is cut short, damaged or of another kind. Copy it again."
-        ) from error
+    except _GDAL_ERRORS as error:
+        raise _unreadable(real) from error
+
+
+def _unreadable(path: Path | str) -> SceneUnreadable:
+    return SceneUnreadable(
+        f"{shown_name(path)} cannot be read as a GeoTIFF: it is cut short, damaged or of another kind. Copy it again."
+    )
 
 
 def read_scene(path: Path | str, sensor: Sensor, *, root: Path | None = None, max_pixels: int = MAX_PIXELS) -> Raster:
@@ -162,20 +178,21 @@ def read_scene(path: Path | str, sensor: Sensor, *, root: Path | None = None, ma
         pixels = read_window(source, Window(0, 0, source.width, source.height))
         raster = Raster(pixels, source.transform, source.crs)
     if not np.isfinite(raster.pixels).any():
-        raise NothingToRead(f"{Path(path).name} holds only no-data pixels. Choose another file.")
+        raise NothingToRead(f"{shown_name(path)} holds only no-data pixels. Choose another file.")
     return raster
 
 
 def check_scene(source: DatasetReader, sensor: Sensor) -> None:
     """Refuse a scene without a place on the ground or with other bands than the sensor's."""
-    name = Path(source.name).name
+    name = shown_name(source.name)
     if source.crs is None:
         raise SceneHasNoCRS(
             f"{name} has no coordinate reference system, so it has no place on the map. "
             "Assign one (for example with `rio edit-info --crs EPSG:32119`) and import it again."
         )
     if source.count != len(sensor.bands):
-        found = ", ".join(text or f"band {i + 1}" for i, text in enumerate(source.descriptions))
+        listed = [repr(text)[1:41] if text else f"band {i + 1}" for i, text in enumerate(source.descriptions[:16])]
+        found = ", ".join(listed + ["..."] * (source.count > len(listed)))
         raise BandsDoNotMatch(
             f"{name} has {source.count} bands ({found}); {sensor.label} has {len(sensor.bands)} "
             f"({', '.join(sensor.bands)}). Choose the sensor that fits the file."
@@ -183,9 +200,16 @@ def check_scene(source: DatasetReader, sensor: Sensor) -> None:
 
 
 def read_window(source: DatasetReader, window: Window) -> npt.NDArray[np.float32]:
-    """Pixels of a window: (bands, height, width) float32, NaN for no-data, NaN and infinite values."""
-    pixels: npt.NDArray[np.float32] = source.read(window=window, out_dtype="float32")
-    valid = (source.read_masks(window=window) > 0) & np.isfinite(pixels)
+    """Pixels of a window: (bands, height, width) float32, NaN for no-data, NaN and infinite values.
+
+    Raises:
+        SceneUnreadable: the file ends before this window or is damaged there.
+    """
+    try:
+        pixels: npt.NDArray[np.float32] = source.read(window=window, out_dtype="float32")
+        valid = (source.read_masks(window=window) > 0) & np.isfinite(pixels)
+    except _GDAL_ERRORS as error:
+        raise _unreadable(source.name) from error
     pixels[~valid] = np.nan
     return pixels
 
@@ -197,11 +221,15 @@ def read_codes_on_grid(
 
     Returns:
         (height, width) int32, -1 where the land cover is unknown.
+
+    Raises:
+        SceneHasNoCRS: the file has no coordinate reference system.
+        NothingToRead: it knows nothing of the scene's ground.
     """
     with open_raster(path, root=root, max_pixels=max_pixels) as source:
         if source.crs is None:
             raise SceneHasNoCRS(
-                f"{Path(path).name} has no coordinate reference system. Assign one and import it again."
+                f"{shown_name(path)} has no coordinate reference system. Assign one and import it again."
             )
         height, width = grid.shape
         with WarpedVRT(
@@ -214,6 +242,10 @@ def read_codes_on_grid(
         ) as warped:
             codes = warped.read(1, masked=True)
     known = ~np.ma.getmaskarray(codes) & np.isfinite(codes.data)
+    if not known.any():
+        raise NothingToRead(
+            f"{shown_name(path)} holds no class on the ground of the scene. Choose a land cover of the same place."
+        )
     return np.where(known, np.nan_to_num(codes.data), -1).astype(np.int32)
 
 
@@ -244,6 +276,7 @@ def write_cog(
 
     Raises:
         NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
+        SceneUnreadable: the folder cannot be written to.
     """
     profile = {
         "driver": "GTiff", "count": pixels.shape[0], "height": pixels.shape[1], "width": pixels.shape[2],
@@ -266,7 +299,14 @@ def write_cog(
 
 @contextmanager
 def cog_writer(
-    path: Path, like: DatasetReader, *, count: int, dtype: str, nodata: float, descriptions: Sequence[str]
+    path: Path,
+    like: DatasetReader,
+    *,
+    count: int,
+    dtype: str,
+    nodata: float,
+    descriptions: Sequence[str],
+    scales: Sequence[float] = (),
 ) -> Iterator[DatasetWriter]:
     """A raster on the grid of `like` to write window by window; it becomes a COG at `path` when the block ends well.
 
@@ -277,51 +317,85 @@ def cog_writer(
         dtype: NumPy type of the pixels.
         nodata: the value that means "no data".
         descriptions: one name per band.
+        scales: factor per band that turns stored numbers into the meaning of the band.
 
     Raises:
         NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
+        SceneUnreadable: the folder cannot be written to.
     """
-    working = path.with_name(f".{path.name}.{os.getpid()}.working.tif")
+    working = beside(path.with_suffix(".working"))
     profile = {
         "driver": "GTiff", "count": count, "height": like.height, "width": like.width, "dtype": dtype, "crs": like.crs,
         "transform": like.transform, "nodata": nodata, "tiled": True, "compress": "DEFLATE", "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
     try:
-        with rasterio.open(working, "w", **profile) as target:
-            for index, text in enumerate(descriptions, start=1):
-                target.set_band_description(index, text)
-            yield target
+        with _writing(path, like.width * like.height * count * np.dtype(dtype).itemsize):
+            with rasterio.open(working, "w", **profile) as target:
+                for index, text in enumerate(descriptions, start=1):
+                    target.set_band_description(index, text)
+                if scales:
+                    target.scales = tuple(scales)
+                yield target
+            _check_whole(working)
         copy_to_cog(str(working), path)
-    except (RasterioError, OSError) as error:
-        raise _write_error(path, error) from error
     finally:
-        with suppress(OSError):
-            working.unlink()
+        remove(working)
 
 
 def copy_to_cog(source: str, path: Path) -> None:
-    """Turn a raster that GDAL can already read into a cloud-optimised GeoTIFF at `path`, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    """Turn a raster that GDAL can already read into a cloud-optimised GeoTIFF at `path`, whole or not at all.
+
+    Raises:
+        NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
+        SceneUnreadable: the folder cannot be written to.
+    """
+    with rasterio.open(source) as opened:
+        size = opened.width * opened.height * opened.count * np.dtype(opened.dtypes[0]).itemsize
+    with _writing(path, size), replacing(path) as partial:
         rasterio.shutil.copy(
             source, partial, driver="COG", compress="DEFLATE", predictor="YES", overview_resampling="NEAREST"
         )
-        _flush(partial)
-        partial.replace(path)
-    except (RasterioError, OSError) as error:
-        raise _write_error(path, error) from error
+        _check_whole(partial)
+
+
+@contextmanager
+def _writing(path: Path, size: int) -> Iterator[None]:
+    """Say in our own words why a raster of up to `size` bytes cannot be written."""
+    try:
+        yield
+    except (*_GDAL_ERRORS, OSError) as error:
+        # GDAL does not say why a write failed, so the disk itself is asked.
+        if not _disk_holds(path.parent, size):
+            raise not_enough_disk(path.name) from error
+        raise SceneUnreadable(f"{path.name} could not be written ({error}). Check the folder's permissions.") from error
+
+
+def _disk_holds(folder: Path, size: int) -> bool:
+    probe = beside(folder / "space")
+    try:
+        with probe.open("wb") as file:
+            if not hasattr(os, "posix_fallocate"):
+                return shutil.disk_usage(folder).free >= size
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        return not is_full(error)
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        remove(probe)
+    return True
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _write_error(path: Path, error: Exception) -> NotEnoughDisk | SceneUnreadable:
-    # GDAL reports a full disk as a general write error, so the disk itself is asked too.
-    if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(path.parent).free < 1 << 20:
-        return NotEnoughDisk(f"The disk is full: {path.name} could not be written. Free some space and try again.")
-    return SceneUnreadable(f"{path.name} could not be written ({error}). Check the folder's permissions.")
+def _check_whole(path: Path) -> None:
+    """Refuse a GeoTIFF that lacks a block: GDAL is silent about what fails while it closes a file."""
+    end = path.stat().st_size
+    with rasterio.open(path, driver="GTiff") as source:
+        levels = len(source.overviews(1))
+        bands = [1] if source.interleaving == Interleaving.pixel else list(source.indexes)
+    for level in range(-1, levels):
+        with rasterio.open(path, driver="GTiff", **({} if level < 0 else {"OVERVIEW_LEVEL": level})) as source:
+            for band in bands:
+                for (row, column), _ in source.block_windows(band):
+                    place = (
+                        source.get_tag_item(f"BLOCK_{v}_{column}_{row}", "TIFF", bidx=band) for v in ("OFFSET", "SIZE")
+                    )
+                    if sum(int(number or end + 1) for number in place) > end:
+                        raise OSError(f"block {row}, {column} is missing")

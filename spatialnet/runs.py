@@ -1,20 +1,20 @@
 """The runs of a workspace: one folder each, readable without torch.
 
-A run folder holds `run.json` (what was trained, on what, from what), `recipe.toml`, `history.jsonl` (one line per report of
-the training loop), `model.safetensors`, and once it is done `report.json` (metrics beside baselines),
+A run folder holds `run.json` (what was trained, on what, from what), `recipe.toml`, `history.jsonl` (one line per report
+of the training loop), `model.safetensors`, and once it is done `report.json` (metrics beside baselines),
 `predictions.parquet` and `maps/<task>.tif`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spatialnet.errors import RunNotFound
+from spatialnet.atomic import full_disk_said, remove, replacing
+from spatialnet.errors import PathRefused, RunNotFound
 from spatialnet.settings import Settings, inside
 from spatialnet.tasks import Task
 
@@ -97,29 +97,44 @@ def create_run(settings: Settings, info: dict[str, Any], recipe_toml: str) -> Ru
         settings: the workspace.
         info: what `run.json` holds; needs `dataset`, `tasks` and `title`.
         recipe_toml: the recipe.
+
+    Raises:
+        NotEnoughDisk: the disk is full; no run was made.
     """
     now = time.time()
-    stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
-        folder = settings.runs / f"run-{stem}{suffix}"
-        try:
-            folder.mkdir()
-            break
-        except FileExistsError:
-            continue
+    with full_disk_said("the run"):
+        folder = _new_folder(settings.runs, time.strftime("run-%Y%m%d-%H%M%S", time.gmtime(now)))
     info = {**info, "run": folder.name, "created_at": now}
-    (folder / "recipe.toml").write_text(recipe_toml, encoding="utf-8")
-    write_json(folder / "run.json", info)
+    try:
+        with replacing(folder / "recipe.toml") as partial:
+            partial.write_text(recipe_toml, encoding="utf-8")
+        write_json(folder / "run.json", info)
+    except BaseException:
+        remove(folder)
+        raise
     return Run(folder, info)
 
 
+def _new_folder(parent: Path, stem: str) -> Path:
+    """Make a folder called `stem`, or with a number behind it where that is taken."""
+    number, folder = 1, parent / stem
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            folder = parent / f"{stem}-{number}"
+        else:
+            return folder
+
+
 def list_runs(settings: Settings, dataset: str | None = None) -> list[Run]:
-    """All runs, newest first, of one data set or of all."""
+    """All runs, newest first, of one data set or of all. A folder that cannot be read is left out."""
     found = []
     for folder in settings.runs.iterdir():
         try:
-            run = Run(folder, dict(_read_json(folder / "run.json")))
-        except RunNotFound:
+            run = open_run(settings, folder.name)
+        except (PathRefused, RunNotFound):
             continue
         if dataset is None or run.dataset == dataset:
             found.append(run)
@@ -134,18 +149,24 @@ def open_run(settings: Settings, name: str) -> Run:
         RunNotFound: none of this name.
     """
     folder = inside(settings.runs, name)
-    return Run(folder, dict(_read_json(folder / "run.json")))
+    info = _read_json(folder / "run.json")
+    if not isinstance(info, dict) or not {"dataset", "created_at"} <= info.keys():
+        raise RunNotFound(f"{folder.name}/run.json does not say what was trained on what. Choose a listed run.")
+    return Run(folder, info)
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON; the file is whole or as it was."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    partial.replace(path)
+    """Write JSON; the file is whole or as it was.
+
+    Raises:
+        NotEnoughDisk: the disk is full.
+    """
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunNotFound(f"There is no finished {path.stem} in {path.parent.name}. Choose a listed run.") from error
+        raise RunNotFound(f"{path.parent.name} has no {path.name} that can be read. Choose a listed run.") from error

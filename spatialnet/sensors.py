@@ -37,7 +37,8 @@ class Sensor:
             )
         if not self.bands or len(self.bands) != len(self.wavelengths_nm):
             raise BandsDoNotMatch(
-                f"Sensor {self.name} has {len(self.bands)} bands and {len(self.wavelengths_nm)} wavelengths. Give one each."
+                f"Sensor {self.name} has {len(self.bands)} bands and {len(self.wavelengths_nm)} wavelengths. "
+                "Give one for each band."
             )
         if self.gsd_m <= 0:
             raise BandsDoNotMatch(
@@ -50,7 +51,7 @@ class Sensor:
         return self.title or self.name.replace("_", " ")
 
     def rgb(self) -> tuple[int, int, int]:
-        """Indices (from 0) of the bands nearest to red, green and blue; bands 1, 2, 3 or repeats where there are none."""
+        """Indices (from 0) of the bands nearest to red, green and blue; the first bands for SAR and elevation."""
         if self.kind != "optical":
             last = len(self.bands) - 1
             return (0, min(1, last), 0)

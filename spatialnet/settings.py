@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from spatialnet.errors import PathRefused
 
@@ -66,11 +67,14 @@ def load_settings(workspace: Path | None = None) -> Settings:
 
     Args:
         workspace: the folder to use; default `SPATIALNET_DATA`, else `data/` in the repository.
+
+    Raises:
+        PathRefused: the workspace cannot be created.
     """
     root = (workspace or Path(os.environ.get("SPATIALNET_DATA") or REPOSITORY / "data")).resolve()
     settings = Settings(
         workspace=root,
-        database_url=os.environ.get("SPATIALNET_DATABASE") or f"sqlite:///{root / 'spatialnet.sqlite'}",
+        database_url=os.environ.get("SPATIALNET_DATABASE") or f"sqlite:///{quote(str(root / 'spatialnet.sqlite'))}",
     )
     for folder in (
         root,
@@ -81,7 +85,13 @@ def load_settings(workspace: Path | None = None) -> Settings:
         settings.weights,
         settings.locks,
     ):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PathRefused(
+                f"The workspace {str(root)[:200]!r} cannot be used ({error.strerror}). "
+                "Set SPATIALNET_DATA to a folder that you can write to."
+            ) from error
     return settings
 
 

@@ -1,13 +1,10 @@
-"""Builds a data set from a stack of scenes: cut chips, derive targets, split by ground, write everything in one step."""
+"""Builds a data set from a stack of scenes: cut chips, derive targets, split by ground, write all in one step."""
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 from rasterio.warp import transform
 
-from spatialnet.datasets.class_raster import CellGrid, class_bands
+from spatialnet.atomic import beside, full_disk_said, remove
+from spatialnet.datasets.class_raster import NO_CLASS, CellGrid, class_bands
 from spatialnet.datasets.derive import Rules, cover_shares, derive_targets, window_means
 from spatialnet.datasets.packed import SPLITS, PackedChips, fingerprint
 from spatialnet.datasets.splits import TRAIN, BlockPlan, block_splits, split_counts
-from spatialnet.errors import BandsDoNotMatch, NotEnoughDisk, NothingToRead
+from spatialnet.errors import BandsDoNotMatch, NothingToRead
 from spatialnet.raster import Raster, write_cog
 from spatialnet.sensors import Sensor
 from spatialnet.tasks import Task
@@ -107,19 +105,14 @@ def build_dataset(
         NotEnoughDisk: the disk is full; nothing was changed.
     """
     chipping, plan = chipping or Chipping(), plan or BlockPlan()
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = beside(folder)
     try:
-        partial.mkdir(parents=True)
-        _write(partial, folder.name, stack, rules, origin, chipping, plan, progress)
-        _swap(partial, folder)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise NotEnoughDisk(
-                f"The disk is full: data set {folder.name} was not written. Free some space and try again."
-            ) from error
-        raise
+        with full_disk_said(f"data set {folder.name}"):
+            partial.mkdir(parents=True)
+            _write(partial, folder.name, stack, rules, origin, chipping, plan, progress)
+            _swap(partial, folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
     return PackedChips.open(folder)
 
 
@@ -142,8 +135,8 @@ def _write(
     splits, blocks = block_splits(rows, columns, chipping.size, strata, plan)
     for part in ("chips", "targets", "soft", "scenes", "maps"):
         (folder / part).mkdir()
-    np.save(folder / "splits.npy", splits)
-    np.save(folder / "blocks.npy", blocks)
+    _save(folder / "splits.npy", splits)
+    _save(folder / "blocks.npy", blocks)
     progress(0.4, "Deriving targets")
     targets = _write_targets(folder, stack, rules, shares, rows, columns, chipping)
     progress(0.5, "Cutting chips")
@@ -158,8 +151,8 @@ def _write(
         "chips": len(rows), "chip_size": chipping.size, "stride": chipping.stride, "gsd_m": grid.gsd_m,
         "split": plan.to_dict() | {"counts": split_counts(splits)}, "statistics": statistics,
         "scene": {
-            "height": grid.shape[0], "width": grid.shape[1], "crs": grid.crs.to_string(), "transform": list(grid.transform)[:6],
-            "bounds": list(grid.wgs84_bounds(0, 0, max(grid.shape))),
+            "height": grid.shape[0], "width": grid.shape[1], "crs": grid.crs.to_string(),
+            "transform": list(grid.transform)[:6], "bounds": list(grid.wgs84_bounds(0, 0, *grid.shape)),
         },
         "fingerprint": fingerprint(folder), "created_at": time.time(),
     }  # fmt: skip
@@ -194,7 +187,8 @@ def _positions(stack: Stack, grid: Raster, chipping: Chipping) -> tuple[npt.NDAr
     height, width = grid.shape
     if min(height, width) < chipping.size:
         raise NothingToRead(
-            f"The scene has {width} x {height} pixels; a chip needs {chipping.size} x {chipping.size}. Use a larger scene."
+            f"The scene has {width} x {height} pixels; a chip needs {chipping.size} x {chipping.size}. "
+            "Use a larger scene."
         )
     # Centred, so that what is left over at the borders is spread evenly.
     first_r = (height - chipping.size) % chipping.stride // 2
@@ -229,13 +223,13 @@ def _write_targets(
     targets: dict[str, npt.NDArray[Any]] = {}
     for rule in rules.rules:
         derived = derive_targets(shares, rule)
-        np.save(folder / "targets" / f"{rule.task.name}.npy", derived.hard)
-        np.save(folder / "soft" / f"{rule.task.name}.npy", derived.soft)
+        _save(folder / "targets" / f"{rule.task.name}.npy", derived.hard)
+        _save(folder / "soft" / f"{rule.task.name}.npy", derived.soft)
         targets[rule.task.name] = derived.hard
     for task, layers in stack.counts.items():
         counts = [window_means(layer, rows, columns, chipping.size) * chipping.size**2 for layer in layers]
         targets[task.name] = np.round(np.stack(counts, axis=1)).astype(np.float32)
-        np.save(folder / "targets" / f"{task.name}.npy", targets[task.name])
+        _save(folder / "targets" / f"{task.name}.npy", targets[task.name])
     return targets
 
 
@@ -248,16 +242,15 @@ def _write_chips(
     chipping: Chipping,
     splits: npt.NDArray[np.int8],
 ) -> dict[str, Any]:
+    def cut(chip: int) -> npt.NDArray[np.float32]:
+        row, column = rows[chip], columns[chip]
+        return raster.pixels[:, row : row + chipping.size, column : column + chipping.size]
+
     shape = (len(rows), len(sensor.bands), chipping.size, chipping.size)
-    packed = np.lib.format.open_memmap(
-        folder / "chips" / f"{sensor.name}.npy", mode="w+", dtype=np.float32, shape=shape
-    )
-    for index, (row, column) in enumerate(zip(rows, columns, strict=True)):
-        packed[index] = raster.pixels[:, row : row + chipping.size, column : column + chipping.size]
-    packed.flush()
+    _write_array(folder / "chips" / f"{sensor.name}.npy", shape, np.float32, map(cut, range(len(rows))))
     train = np.flatnonzero(splits == TRAIN)
     sample = np.sort(np.random.default_rng(0).permutation(train)[:STATISTICS_SAMPLE])
-    values = packed[sample].astype(np.float64)
+    values = np.stack([cut(chip) for chip in sample]).astype(np.float64)
     low, high = np.nanpercentile(values, STRETCH_PERCENTILES, axis=(0, 2, 3))
     return {
         "mean": np.nanmean(values, axis=(0, 2, 3)).tolist(),
@@ -280,7 +273,7 @@ def _write_table(
 ) -> None:
     bounds = [grid.wgs84_bounds(int(r), int(c), chipping.size) for r, c in zip(rows, columns, strict=True)]
     middle = chipping.size / 2
-    xs, ys = zip(*(grid.transform * (c + middle, r + middle) for r, c in zip(rows, columns, strict=True)), strict=True)
+    xs, ys = zip(*(grid.transform @ (c + middle, r + middle) for r, c in zip(rows, columns, strict=True)), strict=True)
     longitudes, latitudes = transform(grid.crs, "EPSG:4326", list(xs), list(ys))
     table = pd.DataFrame(bounds, columns=["west", "south", "east", "north"])
     table.insert(0, "chip", np.arange(len(rows)))
@@ -311,9 +304,10 @@ def _write_maps(
             folder / "scenes" / f"{sensor.name}.tif", raster.pixels, raster.transform, raster.crs,
             nodata=float("nan"), descriptions=sensor.bands,
         )  # fmt: skip
-    cover = np.where(stack.land_cover < 0, 255, stack.land_cover).astype(np.uint8)[None]
+    named = np.isin(stack.land_cover, list(rules.names))
+    cover = np.where(named, stack.land_cover, NO_CLASS).astype(np.uint8)[None]
     write_cog(
-        folder / "scenes" / "land_cover.tif", cover, grid.transform, grid.crs, nodata=255,
+        folder / "scenes" / "land_cover.tif", cover, grid.transform, grid.crs, nodata=NO_CLASS,
         colours={code: (*bytes.fromhex(shade[1:]), 255) for code, shade in rules.colours.items()},
     )  # fmt: skip
     cells = CellGrid.of(grid, rows, columns, chipping.size, chipping.stride)
@@ -334,11 +328,27 @@ def _certain(task: Task, targets: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return targets.astype(np.float32)
 
 
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    _write_array(path, array.shape, array.dtype, [array])
+
+
+def _write_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, parts: Iterable[npt.NDArray[Any]]) -> None:
+    """Write an array part by part.
+
+    Neither `np.save` nor a memory map: on a full disk the first says nothing of the disk, the second ends the process.
+    """
+    with path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).tobytes())
+
+
 def _swap(partial: Path, folder: Path) -> None:
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
-        folder.rename(old)
+    if not folder.exists():
         partial.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        partial.rename(folder)
+        return
+    old = beside(folder)
+    folder.rename(old)
+    partial.rename(folder)
+    remove(old)

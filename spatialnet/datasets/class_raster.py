@@ -68,7 +68,7 @@ class CellGrid:
         """The cell grid of chips cut from a scene."""
         first_r, first_c, margin = int(rows.min()), int(columns.min()), (size - stride) / 2
         cell_r, cell_c = (rows - first_r) // stride, (columns - first_c) // stride
-        origin = grid.transform * Affine.translation(first_c + margin, first_r + margin) * Affine.scale(stride)
+        origin = grid.transform @ Affine.translation(first_c + margin, first_r + margin) @ Affine.scale(stride)
         return cls(cell_r, cell_c, (int(cell_r.max()) + 1, int(cell_c.max()) + 1), origin, grid.crs)
 
     def write(self, path: Path, values: npt.NDArray[np.uint8], names: list[str]) -> None:

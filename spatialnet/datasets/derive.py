@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spatialnet.errors import RulesInvalid
+from spatialnet.errors import RulesInvalid, SpatialNetError
 from spatialnet.tasks import UNKNOWN_CLASS, Task, TaskKind
 
 RULES_FOLDER = Path(__file__).with_name("rules")
+MAX_CODE = 254
+"""Land cover is kept as one byte per pixel, with 255 for unknown."""
+
 MIN_KNOWN_SHARE = 0.5
 """A chip whose land cover is known for less than this share gets no target."""
 
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _KINDS: dict[str, TaskKind] = {"majority": "multiclass", "presence": "multilabel", "share": "binary"}
 
 
@@ -26,8 +31,8 @@ class Rule:
 
     Attributes:
         task: the task that results.
-        rule: `majority` (the class with the largest share; unknown where that class is not the task's), `presence` (each class with at least `min_share`), or
-            `share` (yes where the named classes together reach `min_share`).
+        rule: `majority` (the class with the largest share; unknown where that class is not the task's), `presence`
+            (each class with at least `min_share`), or `share` (yes where the named classes together reach `min_share`).
         codes: land-cover codes: one per class of the task; for `share`, the codes that are summed.
         min_share: 0..1.
     """
@@ -95,18 +100,36 @@ def load_rules(path: Path) -> Rules:
     """Read a rules file (TOML; `spatialnet/datasets/rules/raleigh.toml` is an example).
 
     Raises:
-        RulesInvalid: the file is not TOML, or it names a class that the land cover does not have.
+        RulesInvalid: the file is not TOML, lacks something, or contradicts itself.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        names = {int(c["code"]): str(c["name"]) for c in values["land_cover"]["classes"]}
-        colours = {int(c["code"]): str(c["colour"]) for c in values["land_cover"]["classes"]}
+        names, colours = _land_cover(values["land_cover"]["classes"])
         rules = tuple(_rule(entry, names, colours) for entry in values["tasks"])
+        if not rules or len({rule.task.name for rule in rules}) != len(rules):
+            raise RulesInvalid("it needs at least one task, each with a name of its own")
         return Rules(str(values["land_cover"]["title"]), names, colours, rules)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SpatialNetError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise RulesInvalid(
-            f"The rules in {path.name} cannot be used: {error}. See the example in the documentation."
+            f"The rules in {path.name} cannot be used: {reason}. Compare them with spatialnet/datasets/rules/raleigh.toml."
         ) from error
+
+
+def _land_cover(classes: list[dict[str, Any]]) -> tuple[dict[int, str], dict[int, str]]:
+    """Names and colours by code."""
+    names: dict[int, str] = {}
+    colours: dict[int, str] = {}
+    for entry in classes:
+        code, name, colour = int(entry["code"]), str(entry["name"]), str(entry["colour"])
+        if not 0 <= code <= MAX_CODE or code in names or name in names.values():
+            raise RulesInvalid(
+                f"each class needs a code of its own from 0 to {MAX_CODE} and a name of its own; see {code}"
+            )
+        if not _COLOUR.fullmatch(colour):
+            raise RulesInvalid(f"the colour of {name} is {colour!r}; write it like #1b6e3c")
+        names[code], colours[code] = name, colour
+    return names, colours
 
 
 def _rule(entry: dict[str, Any], names: dict[int, str], colours: dict[int, str]) -> Rule:
@@ -116,8 +139,8 @@ def _rule(entry: dict[str, Any], names: dict[int, str], colours: dict[int, str])
         raise RulesInvalid(f"rule {entry['rule']!r} is unknown; use one of {', '.join(_KINDS)}")
     wanted = entry["of"] if entry["rule"] == "share" else entry["classes"]
     missing = [name for name in wanted if name not in code_of]
-    if missing:
-        raise RulesInvalid(f"task {entry['name']} names {missing}, which the land cover does not have")
+    if missing or not wanted:
+        raise RulesInvalid(f"task {entry['name']} names {missing or 'no class'}, which the land cover does not have")
     min_share = float(entry.get("min_share", 0.0))
     if not 0.0 <= min_share <= 1.0 or (entry["rule"] != "majority" and min_share == 0.0):
         raise RulesInvalid(f"task {entry['name']} has min_share {min_share}; give a share above 0 and up to 1")
@@ -132,7 +155,7 @@ def derive_targets(shares: dict[int, npt.NDArray[np.float32]], rule: Rule) -> De
     """Targets of one task from land-cover shares.
 
     Args:
-        shares: per land-cover code the share of each chip, (chips,) float32 in 0..1; the sum over codes is the known share.
+        shares: per land-cover code the share of each chip, (chips,) float32 in 0..1; their sum is the known share.
         rule: which target.
 
     Returns:

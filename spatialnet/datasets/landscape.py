@@ -1,8 +1,8 @@
 """A procedural landscape: deterministic, georeferenced, with exact truth. Synthetic, and labelled so everywhere.
 
 It stands in for the real sample where no package index can be reached, and it feeds tests and benchmarks. Elevation is
-fractal noise; water fills the low ground; forest, crops, grass and bare soil follow moisture and height; towns of single
-buildings grow on flat dry ground. Each sensor then sees the same ground in its own way.
+fractal noise; water fills the low ground; forest, crops, grass and bare soil follow moisture and height; towns of
+single buildings grow on flat dry ground. Each sensor then sees the same ground in its own way.
 """
 
 from __future__ import annotations

@@ -66,6 +66,8 @@ class PackedChips:
             raise DataSetInvalid(
                 f"The manifest of data set {folder.name} cannot be read ({error}). Build it again."
             ) from error
+        if not isinstance(manifest, dict) or not {"title", "chips", "sensors", "tasks"} <= manifest.keys():
+            raise DataSetInvalid(f"The manifest of data set {folder.name} lacks what it must say. Build it again.")
         return cls(folder, manifest)
 
     def __len__(self) -> int:
@@ -159,7 +161,7 @@ class PackedChips:
     def _load(self, name: str, *, mapped: bool = False) -> Any:
         try:
             array = np.load(self.folder / name, mmap_mode="r" if mapped else None, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise DataSetInvalid(f"Data set {self.name} cannot be read at {name} ({error}). Build it again.") from error
         if len(array) != len(self):
             raise DataSetInvalid(

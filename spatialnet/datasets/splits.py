@@ -12,6 +12,7 @@ from spatialnet.datasets.packed import SPLITS
 from spatialnet.errors import NothingToRead
 
 TRAIN, VALIDATION, TEST, GUARD = range(4)
+_UNUSED = -1
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,20 @@ def block_splits(
     Raises:
         NothingToRead: too little ground for three splits.
     """
-    across = int(columns.max() + size - 1) // plan.block_px + 1
-    centre_r, centre_c = rows + size // 2, columns + size // 2
-    blocks = (centre_r // plan.block_px * across + centre_c // plan.block_px).astype(np.int32)
-    used, inverse = np.unique(blocks, return_inverse=True)
+    home, near = _blocks_of(rows, columns, size, plan)
+    used, inverse = np.unique(home, return_inverse=True)
     if len(used) < 3:
         raise NothingToRead(
-            f"The scene has ground for {len(used)} blocks of {plan.block_px} pixels; three are needed to train, validate "
-            "and test on different ground. Use a larger scene or smaller blocks."
+            f"The scene has ground for {len(used)} blocks of {plan.block_px} pixels; three are needed to train, "
+            "validate and test on different ground. Use a larger scene or smaller blocks."
         )
-    down = int(rows.max() + size - 1) // plan.block_px + 1
-    grid = np.full(down * across, -1, np.int8)
+    grid = np.full(int(near.max()) + 1, _UNUSED, np.int8)
     generator = np.random.default_rng(plan.seed)
 
     def split_by(labels: npt.NDArray[np.int8]) -> tuple[float, npt.NDArray[np.int8]]:
         grid[used] = labels
-        splits = _with_guard(grid.reshape(down, across), rows, columns, size, plan)
+        own, met = grid[home], grid[near]
+        splits = np.where(((met != _UNUSED) & (met != own[:, None])).any(axis=1), np.int8(GUARD), own)
         return _imbalance(splits, strata, plan.fractions), splits
 
     labels = _draw(len(used), plan.fractions, generator)
@@ -92,6 +91,7 @@ def block_splits(
         swapped_cost, splits = split_by(swapped)
         if swapped_cost <= cost:
             labels, cost, best = swapped, swapped_cost, splits
+    _guard_unused(best, near, used)
     if not all((best == split).any() for split in (TRAIN, VALIDATION, TEST)):
         raise NothingToRead(
             f"Blocks of {plan.block_px} pixels with a guard of {plan.guard_px} leave a split without chips. "
@@ -100,34 +100,38 @@ def block_splits(
     return best, inverse.astype(np.int32)
 
 
+def _blocks_of(
+    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], size: int, plan: BlockPlan
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The block of each chip's centre (chips,), and all blocks within half the guard of the chip (chips, some)."""
+    # Half the guard on each side of a border keeps two chips a whole guard apart.
+    margin = (plan.guard_px + 1) // 2
+    down = int(rows.max() + size - 1 + margin) // plan.block_px + 1
+    across = int(columns.max() + size - 1 + margin) // plan.block_px + 1
+    reach = range((size - 1 + 2 * margin) // plan.block_px + 2)
+
+    def span(first: npt.NDArray[np.int64], blocks: int) -> list[npt.NDArray[np.int64]]:
+        begin, end = (first - margin) // plan.block_px, (first + size - 1 + margin) // plan.block_px
+        return [np.clip(np.minimum(begin + step, end), 0, blocks - 1) for step in reach]
+
+    near = [r * across + c for r in span(rows, down) for c in span(columns, across)]
+    home = (rows + size // 2) // plan.block_px * across + (columns + size // 2) // plan.block_px
+    return home, np.stack(near, axis=1)
+
+
+def _guard_unused(splits: npt.NDArray[np.int8], near: npt.NDArray[np.int64], used: npt.NDArray[np.int64]) -> None:
+    """Chips of two splits may reach, from two sides, into a block that holds no chip's centre: they become guard."""
+    for block in np.setdiff1d(near, used):
+        chips = np.flatnonzero((near == block).any(axis=1) & (splits != GUARD))
+        if len(np.unique(splits[chips])) > 1:
+            splits[chips] = GUARD
+
+
 def _draw(count: int, fractions: tuple[float, float, float], generator: np.random.Generator) -> npt.NDArray[np.int8]:
     edges = np.round(np.cumsum(fractions) * count).astype(int)
     edges[-1] = count
     labels = np.repeat(np.arange(3, dtype=np.int8), np.diff(np.concatenate([[0], edges])))
     return generator.permutation(labels)
-
-
-def _with_guard(
-    grid: npt.NDArray[np.int8],
-    rows: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    size: int,
-    plan: BlockPlan,
-) -> npt.NDArray[np.int8]:
-    # Half the guard on each side of a border keeps two chips a whole guard apart.
-    margin, height, width = (plan.guard_px + 1) // 2, *grid.shape
-    own = grid[
-        np.minimum((rows + size // 2) // plan.block_px, height - 1),
-        np.minimum((columns + size // 2) // plan.block_px, width - 1),
-    ]
-    splits = own.copy()
-    top, bottom = (rows - margin) // plan.block_px, (rows + size - 1 + margin) // plan.block_px
-    left, right = (columns - margin) // plan.block_px, (columns + size - 1 + margin) // plan.block_px
-    for r in (top, bottom):
-        for c in (left, right):
-            met = grid[np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)]
-            splits[(met >= 0) & (met != own)] = GUARD
-    return splits
 
 
 def _imbalance(

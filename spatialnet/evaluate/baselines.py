@@ -36,7 +36,7 @@ def band_statistics(data: PackedChips, indices: npt.NDArray[np.int64]) -> Array:
 def majority_scores(task: Task, targets: npt.NDArray[np.float64], count: int) -> Array:
     """The scores of always answering what is most common in training: (count, classes).
 
-    `multilabel` gives each class its share; `count` gives the median.
+    `multilabel` gives each class its share; `count` gives the median. Where no target is known: the first class, or 0.
 
     Args:
         task: any kind.
@@ -46,11 +46,13 @@ def majority_scores(task: Task, targets: npt.NDArray[np.float64], count: int) ->
     if task.kind == "multiclass":
         known = targets[targets >= 0].astype(int)
         row = np.eye(len(task.classes))[np.bincount(known, minlength=len(task.classes)).argmax()]
-    elif task.kind == "binary":
-        yes = float(np.nanmean(targets)) > 0.5
-        row = np.asarray([1.0 - yes, float(yes)])
     else:
-        row = np.nanmedian(targets, axis=0) if task.kind == "count" else np.nanmean(targets, axis=0)
+        middle = np.nanmedian if task.kind == "count" else np.nanmean
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a class without a known target is replaced by 0
+            row = np.nan_to_num(middle(targets, axis=0))
+        if task.kind == "binary":
+            row = np.asarray([row <= 0.5, row > 0.5])
     return np.tile(row, (count, 1)).astype(np.float32)
 
 
@@ -79,6 +81,9 @@ def linear_scores(
         columns = []
         for target in train_y.T:
             known = np.isfinite(target)
+            if not known.any():
+                columns.append(np.zeros(len(test_x)))
+                continue
             model = make_pipeline(StandardScaler(), Ridge()).fit(train_x[known], np.log1p(target[known]))
             columns.append(np.expm1(model.predict(test_x)).clip(0))
         return np.stack(columns, axis=1).astype(np.float32)
@@ -93,6 +98,8 @@ def linear_scores(
 
 def _fit_logistic(train_x: Array, train_y: npt.NDArray[np.int64], test_x: Array, *, balanced: bool) -> dict[int, Array]:
     classes = np.unique(train_y)
+    if not len(classes):
+        return {}
     if len(classes) == 1:
         return {int(classes[0]): np.ones(len(test_x), np.float32)}
     model = make_pipeline(

@@ -14,12 +14,11 @@ import numpy.typing as npt
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.evaluate.baselines import band_statistics, linear_scores, majority_scores
-from spatialnet.metrics import metrics
+from spatialnet.metrics import higher_is_better, metrics
 from spatialnet.tasks import Task
 
 DRAWS = 400
 LEVEL = 0.95
-_LOWER_IS_BETTER = {"mae", "rmse"}
 
 
 def evaluate_run(
@@ -39,8 +38,8 @@ def evaluate_run(
 
     Returns:
         JSON-ready: `split`, `chips`, `blocks`, `interval`, and per task `metric`, `chips`, `run`, `majority`,
-        `band_statistics` (each with `value`, `low`, `high`, and `all` metrics) and `margin` over the better baseline with
-        its own interval from paired draws.
+        `band_statistics` (each with `value`, `low`, `high`, and `all` metrics) and `margin` over the better baseline
+        with its own interval from paired draws. A value that the known targets do not define is NaN, its bounds None.
     """
     train, validation, test = data.in_split("train"), data.in_split("validation"), data.in_split(split)
     features = {
@@ -48,7 +47,8 @@ def evaluate_run(
     }
     blocks = data.blocks[test]
     report: dict[str, Any] = {
-        "split": split, "chips": len(test), "blocks": len(np.unique(blocks)), "interval": LEVEL, "draws": DRAWS, "tasks": {},
+        "split": split, "chips": len(test), "blocks": len(np.unique(blocks)), "interval": LEVEL, "draws": DRAWS,
+        "tasks": {},
     }  # fmt: skip
     for task in data.tasks:
         if task.name not in scores:
@@ -74,7 +74,7 @@ def _better_linear(
 
     def on_validation(balanced: bool) -> float:
         guessed = linear_scores(task, features["train"], targets[train], features["val"], balanced=balanced)
-        return _better(task, metrics(task, guessed, targets[validation])[task.main_metric])
+        return _better(task, _main(task, guessed, targets[validation]))
 
     balanced = on_validation(True) > on_validation(False)
     return linear_scores(task, features["train"], targets[train], features["test"], balanced=balanced)
@@ -82,8 +82,9 @@ def _better_linear(
 
 def _better(task: Task, value: float) -> float:
     """A number that grows with quality."""
-    value = value if np.isfinite(value) else -np.inf
-    return -value if task.main_metric in _LOWER_IS_BETTER else value
+    if not np.isfinite(value):
+        return -np.inf
+    return value if higher_is_better(task.main_metric) else -value
 
 
 def _compare(
@@ -98,18 +99,23 @@ def _compare(
     for _ in range(DRAWS):
         rows = np.concatenate([members[i] for i in generator.integers(len(members), size=len(members))])
         for name, scores in rivals.items():
-            draws[name].append(metrics(task, scores[rows], targets[rows])[task.main_metric])
+            draws[name].append(_main(task, scores[rows], targets[rows]))
     result: dict[str, Any] = {"metric": task.main_metric, "chips": int(_known(task, targets).sum())}
     values = {}
     for name, scores in rivals.items():
         every = metrics(task, scores, targets)
-        values[name] = every[task.main_metric]
+        values[name] = every.get(task.main_metric, float("nan"))
         result[name] = {"value": values[name], **_interval(draws[name]), "all": every}
     rival = max(("majority", "band_statistics"), key=lambda name: _better(task, values[name]))
-    sign = -1.0 if task.main_metric in _LOWER_IS_BETTER else 1.0
+    sign = 1.0 if higher_is_better(task.main_metric) else -1.0
     paired = sign * (np.asarray(draws["run"]) - np.asarray(draws[rival]))
     result["margin"] = {"over": rival, "value": sign * (values["run"] - values[rival]), **_interval(list(paired))}
     return result
+
+
+def _main(task: Task, scores: npt.NDArray[np.float32], targets: npt.NDArray[Any]) -> float:
+    """The task's main metric; NaN where the known targets do not define it."""
+    return metrics(task, scores, targets).get(task.main_metric, float("nan"))
 
 
 def _known(task: Task, targets: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

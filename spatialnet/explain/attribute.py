@@ -18,9 +18,9 @@ from spatialnet.explain.question import Evidence, Question, ask, left_as_found
 from spatialnet.model import SpatialNetViT
 
 EXPLAINERS: dict[str, Callable[[Question], Evidence]] = {
-    "gradient_attention": gradient_attention.explain,
-    "integrated_gradients": integrated_gradients.explain,
     "occlusion": occlusion.explain,
+    "integrated_gradients": integrated_gradients.explain,
+    "gradient_attention": gradient_attention.explain,
     "attention_rollout": attention_rollout.explain,
 }
 """The function of each method in `METHODS`."""
@@ -54,7 +54,7 @@ def attribute(
     images: Mapping[str, Tensor],
     task: str,
     class_index: int,
-    method: str = "gradient_attention",
+    method: str,
     *,
     present: Mapping[str, Tensor] | None = None,
     gsd: Tensor | None = None,

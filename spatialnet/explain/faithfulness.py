@@ -25,8 +25,10 @@ from spatialnet.explain.question import Question, ask, left_as_found
 from spatialnet.model import SpatialNetViT
 
 Verdict = Literal["faithful", "weak", "no better than chance"]
-Fill = Literal["mean", "blur"]
 Curves = npt.NDArray[np.float64]
+
+FILL = "training mean of each band"
+"""What removed places show: 0 in normalised units."""
 
 DRAWS = 16
 """Random maps. Each also counts upside down, where deletion and insertion change places and the gain its sign: free."""
@@ -65,7 +67,7 @@ class Faithfulness:
         chance: how often a random map would gain as much, from the rank among the random maps: 1 / 34 is the least.
         verdict: `faithful` if `chance` is at most 0.03, `weak` if at most 0.06, else `no better than chance`.
         sentence: the same for people.
-        fill: what removed places show: `mean` = training mean of each band, `blur` = the chip, blurred.
+        fill: what removed places show.
         draws: how many random maps.
         curves: for plotting, lists of equal length: `fraction` removed or shown 0..1, `deletion`, `insertion`, and
             the random maps' means `random_deletion`, `random_insertion`.
@@ -79,7 +81,7 @@ class Faithfulness:
     chance: float
     verdict: Verdict
     sentence: str
-    fill: Fill
+    fill: str
     draws: int
     curves: dict[str, list[float]]
 
@@ -99,7 +101,6 @@ def faithfulness(
     gsd: Tensor | None = None,
     seed: int = 0,
     draws: int = DRAWS,
-    fill: Fill = "mean",
 ) -> Faithfulness:
     """Measure one chip's attribution by deletion and insertion. The model is left exactly as found.
 
@@ -113,7 +114,6 @@ def faithfulness(
         gsd: (1,) metres per pixel; default the model's own.
         seed: of the random maps and of the order among equal values.
         draws: random maps; with fewer than 16 none can be called faithful.
-        fill: what removed places show, see `Faithfulness`.
 
     Raises:
         ExplanationFailed: more than one chip, or values that do not fit it or are not finite.
@@ -130,8 +130,8 @@ def faithfulness(
     generator = np.random.default_rng(seed)
     orders = [_order(cells, generator)] + [_order(m, generator) for m in random_maps(cells, draws, generator)]
     with torch.inference_mode(), left_as_found(model):
-        fraction, deletion, insertion = _curves(question, np.stack(orders), (rows, columns), fill)
-    return _judge(fraction, deletion, insertion, fill, flat=bool(np.ptp(cells) == 0))
+        fraction, deletion, insertion = _curves(question, np.stack(orders), (rows, columns))
+    return _judge(fraction, deletion, insertion, flat=bool(np.ptp(cells) == 0))
 
 
 def random_maps(
@@ -164,9 +164,7 @@ def _order(cells: npt.NDArray[np.floating[Any]], generator: np.random.Generator)
     return np.lexsort((generator.random(flat.size), -flat))
 
 
-def _curves(
-    question: Question, orders: npt.NDArray[np.int64], grid: tuple[int, int], fill: Fill
-) -> tuple[Curves, Curves, Curves]:
+def _curves(question: Question, orders: npt.NDArray[np.int64], grid: tuple[int, int]) -> tuple[Curves, Curves, Curves]:
     """Fractions (steps + 1,), and the answers while deleting and inserting (orders, steps + 1)."""
     count = orders.shape[1]
     cuts = np.unique(np.rint(np.linspace(0, count, STEPS + 1)).astype(int))
@@ -175,7 +173,7 @@ def _curves(
     # Nothing or everything is marked at the ends, the same for all orders: two of them stand for all.
     inner = marked[:, 1:-1].reshape(-1, count)
     shown = np.concatenate([~inner, inner, ~marked[:1, 0], marked[:1, 0]])
-    answers = _answers(question, torch.from_numpy(shown.reshape(-1, *grid)), fill)
+    answers = _answers(question, torch.from_numpy(shown.reshape(-1, *grid)))
     middle = answers[:-2].reshape(2, len(orders), len(cuts) - 2)
     whole, blank = np.full((len(orders), 1), answers[-2]), np.full((len(orders), 1), answers[-1])
     deletion = np.concatenate([whole, middle[0], blank], 1)
@@ -183,16 +181,15 @@ def _curves(
     return cuts / count, deletion, insertion
 
 
-def _answers(question: Question, shown: Tensor, fill: Fill) -> npt.NDArray[np.float64]:
+def _answers(question: Question, shown: Tensor) -> npt.NDArray[np.float64]:
     """The class's probability or count for the chip with only some cells shown: (masks, rows, columns) -> (masks,)."""
-    fills = [torch.zeros_like(tensor) if fill == "mean" else _blurred(tensor) for tensor in question.inputs]
     parts = []
     for start in range(0, len(shown), FORWARD_BATCH):
         some = shown[start : start + FORWARD_BATCH, None].to(question.model.device)
         masked = []
-        for tensor, empty in zip(question.inputs, fills, strict=True):
+        for tensor in question.inputs:
             mask = F.interpolate(some.float(), size=tensor.shape[-2:], mode="nearest-exact") > 0
-            masked.append(torch.where(mask, tensor, empty))
+            masked.append(torch.where(mask, tensor, 0.0))
         context = [tensor.expand(len(some)) for tensor in question.context]
         parts.append(question.probability(question.logits(*masked, *context)))
     answers = torch.cat(parts).double().cpu().numpy()
@@ -201,16 +198,7 @@ def _answers(question: Question, shown: Tensor, fill: Fill) -> npt.NDArray[np.fl
     return answers
 
 
-def _blurred(images: Tensor) -> Tensor:
-    """Three box blurs with a window of a quarter of the chip, close to a Gaussian."""
-    width = max(3, min(images.shape[-2:]) // 4 | 1)
-    for _ in range(3):
-        padded = F.pad(images, [width // 2] * 4, mode="replicate")
-        images = F.avg_pool2d(padded, width, stride=1)
-    return images
-
-
-def _judge(fraction: Curves, deletion: Curves, insertion: Curves, fill: Fill, *, flat: bool) -> Faithfulness:
+def _judge(fraction: Curves, deletion: Curves, insertion: Curves, *, flat: bool) -> Faithfulness:
     """The verdict from the curves; row 0 is the map, the others are random."""
     below, above = (np.asarray(np.trapezoid(curve, fraction, axis=1)) for curve in (deletion, insertion))
     gain = above - below
@@ -234,7 +222,7 @@ def _judge(fraction: Curves, deletion: Curves, insertion: Curves, fill: Fill, *,
         chance=chance,
         verdict=verdict,
         sentence=_sentence(verdict, whole - float(below[0]), whole - random_area, least),
-        fill=fill,
+        fill=FILL,
         draws=len(below) - 1,
         curves={
             "fraction": fraction.tolist(),

@@ -35,14 +35,15 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(
-            "gradient_attention",
-            "Gradient-weighted attention",
-            "Follows the model's attention through its blocks and keeps what raises the score of this class. "
-            "Fast; one value per patch; shows evidence for the class only, and not which bands.",
-            signed=False,
+            "occlusion",
+            "Occlusion",
+            "Covers one patch after another with the training mean and notes how far the score falls. "
+            "Easy to understand; misses evidence that several places share. "
+            "Bands are covered one by one, too.",
+            signed=True,
             class_specific=True,
-            bands=False,
-            cost=1.1,
+            bands=True,
+            cost=35.0,
         ),
         Method(
             "integrated_gradients",
@@ -56,15 +57,15 @@ METHODS: dict[str, Method] = {
             cost=100.0,
         ),
         Method(
-            "occlusion",
-            "Occlusion",
-            "Covers one patch after another with the training mean and notes how far the score falls. "
-            "Easy to understand; misses evidence that several places share. "
-            "Bands are covered one by one, too.",
-            signed=True,
+            "gradient_attention",
+            "Gradient-weighted attention",
+            "Follows the model's attention through its blocks and keeps what raises the score of this class. "
+            "Fast, one value per patch. Shows evidence for the class only and no bands, and is less often faithful than "
+            "occlusion: look at the badge.",
+            signed=False,
             class_specific=True,
-            bands=True,
-            cost=35.0,
+            bands=False,
+            cost=1.1,
         ),
         Method(
             "attention_rollout",
@@ -78,4 +79,4 @@ METHODS: dict[str, Method] = {
         ),
     )
 }
-"""Methods by name, the recommended one first."""
+"""Methods by name, in the order in which to try them."""

@@ -1,4 +1,4 @@
-"""The compute process: `python -m spatialnet.jobs.compute_server`. One JSON request per line in, one answer per line out."""
+"""The compute process, `python -m spatialnet.jobs.compute_server`: JSON requests in, answers out, one per line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from affine import Affine
@@ -26,7 +27,7 @@ from spatialnet.settings import Settings, load_settings
 
 
 @lru_cache(maxsize=3)
-def _model(path: str) -> SpatialNetViT:
+def _model(path: Path) -> SpatialNetViT:
     model, _ = load_model(path)
     return model
 
@@ -35,8 +36,8 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     """Compute an explanation, write its pictures and facts, and return the facts.
 
     Returns:
-        JSON-ready: the request; `overlay` and `picture`, the keys of the picture on the map and on the chip's own pixels;
-        `bounds` (south, west), (north, east); `legend`; `bands`; `faithfulness`; `info`; `seconds`.
+        JSON-ready: the request; `overlay` and `picture`, the keys of the picture on the map and on the chip's own
+        pixels; `bounds` (south, west), (north, east); `legend`; `bands`; `faithfulness`; `info`; `seconds`.
 
     Raises:
         ExplanationFailed: the run is not trained yet, or the chip, task, class or method does not exist.
@@ -48,7 +49,7 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
         raise ExplanationFailed(f"Run {run.title} is not trained yet. Wait until it has finished.")
     if not 0 <= request.chip < len(data):
         raise ExplanationFailed(f"There is no chip {request.chip}; data set {data.title} has {len(data)}.")
-    model = _model(str(run.folder / "model.safetensors"))
+    model = _model(run.folder / "model.safetensors")
     names = [s.name for s in data.sensors if s.name in model.sensors and data.present(s.name)[request.chip]]
     images = model.prepare({name: data.images(name)[request.chip : request.chip + 1] for name in names})
     evidence = attribute(model, images, request.task, request.class_index, request.method)
@@ -60,7 +61,8 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     write_png(folder / f"{request.key}.png", place)
     write_png(folder / f"{request.key}c.png", rgba)
     facts = {
-        **request.__dict__, "overlay": request.key, "picture": f"{request.key}c", "bounds": bounds, "legend": legend.to_dict(),
+        **request.__dict__, "overlay": request.key, "picture": f"{request.key}c", "bounds": bounds,
+        "legend": legend.to_dict(),
         "bands": {name: values[0].tolist() for name, values in evidence.bands.items()}, "faithfulness": badge.to_dict(),
         "info": evidence.info, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
@@ -71,7 +73,7 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
 def _chip_transform(data: PackedChips, chip: int) -> Affine:
     place = chip_table(data).set_index("chip").loc[chip]
     scene = Affine(*data.manifest["scene"]["transform"])
-    return scene * Affine.translation(int(place["column"]), int(place["row"]))
+    return scene @ Affine.translation(int(place["column"]), int(place["row"]))
 
 
 def _answer(settings: Settings, line: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
+from spatialnet.atomic import full_disk_said
+from spatialnet.errors import NotEnoughDisk
 from spatialnet.jobs.store import Job, JobStore
 from spatialnet.settings import REPOSITORY, Settings
 
@@ -38,7 +39,9 @@ class Jobs:
         """Add a job and start its process.
 
         Raises:
-            JobRefused: the same job (kind and spec) is waiting or running.
+            JobRefused: the same job (kind and spec, but for the run's folder) is waiting or running, or no process can
+                be started.
+            NotEnoughDisk: the disk is full; nothing was started.
         """
         job = self.store.add(kind, title, spec, _key(kind, spec))
         return self._start(job)
@@ -49,7 +52,7 @@ class Jobs:
         if not job.live:
             return
         _signal(job, signal.SIGTERM)
-        timer = threading.Timer(CANCEL_GRACE_SECONDS, self._kill, [identifier])
+        timer = threading.Timer(CANCEL_GRACE_SECONDS, self._kill, [job])
         timer.daemon = True
         timer.start()
 
@@ -79,32 +82,35 @@ class Jobs:
             return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
 
     def _start(self, job: Job) -> Job:
-        folder = self.settings.jobs / job.id
-        folder.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
             "SPATIALNET_DATA": str(self.settings.workspace),
             "SPATIALNET_DATABASE": self.settings.database_url,
             "PYTHONUNBUFFERED": "1",
         }
-        with (folder / "log.txt").open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "spatialnet", "worker", job.id],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, close_fds=True,
-                start_new_session=True, cwd=REPOSITORY, env=environment,
-            )  # fmt: skip
+        folder = self.settings.jobs / job.id
+        try:
+            with full_disk_said("the job's log"):
+                folder.mkdir(parents=True, exist_ok=True)
+                with (folder / "log.txt").open("ab") as log:
+                    child = subprocess.Popen(
+                        [sys.executable, "-m", "spatialnet", "worker", job.id],
+                        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, close_fds=True,
+                        start_new_session=True, cwd=REPOSITORY, env=environment,
+                    )  # fmt: skip
+        except (OSError, NotEnoughDisk) as error:
+            self.store.end(job.id, "failed", f"Its process could not be started: {error}")
+            raise
         _children[job.id] = child
         with suppress(psutil.Error):  # it may have ended already; it then wrote its own end
             self.store.set_process(job.id, child.pid, psutil.Process(child.pid).create_time())
         return self.store.get(job.id)
 
-    def _kill(self, identifier: str) -> None:
-        job = self.store.get(identifier)
-        if job.live and job.cancel_requested:
+    def _kill(self, asked: Job) -> None:
+        job = self.store.get(asked.id)
+        if job.live and job.cancel_requested and job.attempt == asked.attempt:
             _signal(job, signal.SIGKILL)
-            time.sleep(0.5)
-            if self.store.get(identifier).live:
-                self.store.end(identifier, "cancelled", "It did not stop by itself and was killed.")
+            self.store.end(job.id, "cancelled", "It did not stop by itself and was killed.", attempt=job.attempt)
 
 
 def _signal(job: Job, number: signal.Signals) -> None:
@@ -116,4 +122,6 @@ def _signal(job: Job, number: signal.Signals) -> None:
 
 
 def _key(kind: str, spec: Mapping[str, Any]) -> str:
-    return f"{kind}:{hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:32]}"
+    # Each request to train makes a new run folder, so its name says nothing about sameness.
+    same = {name: value for name, value in spec.items() if name != "run"}
+    return f"{kind}:{hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:32]}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spatialnet.datasets import landscape, raleigh
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import DataSetNotFound, SampleUnavailable
+from spatialnet.errors import DataSetInvalid, DataSetNotFound, SampleUnavailable
 from spatialnet.jobs.requests import request_first_run
 from spatialnet.settings import Settings
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def prepare_sample(jobs: Jobs, job: Job, report: Reporter) -> str:
     """Prepare the sample data set and start its first run.
 
-    Where no package index can be reached, the generated landscape takes the sample's place; `job.spec["source"]` may ask
-    for one of them: `raleigh`, `landscape`, or `any`.
+    Where no package index can be reached, the generated landscape takes the sample's place; `job.spec["source"]` may
+    ask for one of them: `raleigh`, `landscape`, or `any`.
 
     Returns:
         What was prepared, in one sentence.
@@ -35,7 +35,7 @@ def _prepare(settings: Settings, source: str, report: Reporter) -> PackedChips:
         if source in ("any", name):
             try:
                 return PackedChips.open(settings.datasets / name)
-            except DataSetNotFound:
+            except (DataSetNotFound, DataSetInvalid):
                 continue
     if source in ("any", raleigh.NAME):
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spatialnet.atomic import remove
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import JobRefused
+from spatialnet.errors import SpatialNetError
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job
 from spatialnet.runs import Run, create_run, list_runs
@@ -43,19 +44,21 @@ def request_training(jobs: Jobs, data: PackedChips, recipe: Recipe, *, label_ver
         JobRefused: the same training waits or runs.
     """
     spec = {"dataset": data.name, "recipe": recipe.to_toml(), "label_version": label_version}
-    for job in jobs.store.live():
-        if {key: job.spec.get(key) for key in spec} == spec:
-            raise JobRefused(f"The same training is already under way: {job.title}. Wait for it, or cancel it first.")
     run = create_run(
         jobs.settings,
         {
             "title": recipe.name, "dataset": data.name, "dataset_title": data.title, "fingerprint": data.fingerprint,
-            "label_version": label_version, "corrections": corrections, "parent": recipe.parent, "preset": recipe.preset,
-            "weights": recipe.weights, "tasks": [t.to_dict() for t in data.tasks], "sensors": [s.to_dict() for s in data.sensors],
+            "label_version": label_version, "corrections": corrections, "parent": recipe.parent,
+            "preset": recipe.preset, "weights": recipe.weights, "tasks": [t.to_dict() for t in data.tasks],
+            "sensors": [s.to_dict() for s in data.sensors],
         },
         recipe.to_toml(),
     )  # fmt: skip
-    return jobs.submit("train", f"Train: {recipe.name}", {**spec, "run": run.name})
+    try:
+        return jobs.submit("train", f"Train: {recipe.name}", {**spec, "run": run.name})
+    except (SpatialNetError, OSError):
+        remove(run.folder)  # nothing will ever train it
+        raise
 
 
 def newest_done(runs: Sequence[Run]) -> Run | None:

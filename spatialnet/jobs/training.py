@@ -18,8 +18,7 @@ from spatialnet.predict.scene import predict_scene
 from spatialnet.predict.table import write_predictions
 from spatialnet.runs import Run, open_run, write_json
 from spatialnet.tasks import Task
-from spatialnet.train.loop import train
-from spatialnet.train.recipe import Recipe
+from spatialnet.train import Recipe, train
 
 if TYPE_CHECKING:
     from spatialnet.jobs.launch import Jobs
@@ -46,13 +45,20 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
     targets = _write_targets(run, data, LabelStore(jobs.engine), recipe)
     report(0.0, "Training")
 
-    def beat(progress: dict[str, Any]) -> None:
-        share = float(progress["share"])
-        report(TRAIN_SHARE * share, str(progress["text"]), progress.get("seconds_left"))
+    def beat(line: dict[str, Any]) -> None:
+        # Does not raise: the training must write its checkpoint before it stops.
+        text = f"Epoch {line['epoch']} of {line['epochs']}"
+        report.note(TRAIN_SHARE * line["step"] / max(line["steps"], 1), text, line.get("eta_seconds"))
 
-    train(run.folder, data, heartbeat=beat)
-    model, _ = load_model(run.folder / "model.safetensors")
+    train(
+        run.folder,
+        data,
+        should_stop=lambda: report.stop_requested,
+        heartbeat=beat,
+        weights_folder=jobs.settings.weights,
+    )
     report(TRAIN_SHARE, "Predicting every chip")
+    model, _ = load_model(run.folder / "model.safetensors")
     scores = predict_chips(model, data)
     write_predictions(run.folder / "predictions.parquet", data.tasks, scores)
     report(0.9, "Measuring on the test split")
@@ -101,4 +107,5 @@ def _map_scene(run: Run, data: PackedChips, model: SpatialNetViT) -> None:
 
 def _sentence(task: Task, values: dict[str, Any]) -> str:
     rival = values[values["margin"]["over"]]
-    return f"{task.label}: {values['metric'].replace('_', ' ')} {values['run']['value']:.3f} (baseline {rival['value']:.3f})"
+    metric = values["metric"].replace("_", " ")
+    return f"{task.label}: {metric} {values['run']['value']:.3f} (baseline {rival['value']:.3f})"

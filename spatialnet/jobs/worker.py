@@ -9,15 +9,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import psutil
 
 from spatialnet.database import open_database
-from spatialnet.errors import JobRefused, SpatialNetError
+from spatialnet.errors import DatabaseUnavailable, JobRefused, NotEnoughDisk, SpatialNetError
 from spatialnet.jobs.launch import Jobs
-from spatialnet.jobs.store import Job
+from spatialnet.jobs.store import Job, is_alive
 from spatialnet.settings import Settings
 
 REPORT_SECONDS = 0.5
@@ -39,11 +39,17 @@ class Reporter:
         """Signal handler: stop at the next report."""
         self.stop_requested = True
 
-    def __call__(self, share: float, text: str, seconds_left: float | None = None) -> None:
-        """Note progress, at most twice a second; raise `Cancelled` when asked to stop."""
+    def note(self, share: float, text: str, seconds_left: float | None = None) -> None:
+        """Note progress, at most twice a second, and learn whether to stop."""
         if time.monotonic() - self._last >= REPORT_SECONDS or share >= 1.0:
             self._last = time.monotonic()
-            self.stop_requested |= self._jobs.store.report(self._job.id, share, text, seconds_left)
+            with suppress(NotEnoughDisk, DatabaseUnavailable):  # progress that nobody sees is no reason to stop
+                self.stop_requested |= self._jobs.store.report(self._job.id, share, text, seconds_left)
+
+    def __call__(self, share: float, text: str, seconds_left: float | None = None) -> None:
+        """Note progress, and raise `Cancelled` when asked to stop."""
+        if not self.stop_requested:
+            self.note(share, text, seconds_left)
         if self.stop_requested:
             raise Cancelled
 
@@ -69,16 +75,23 @@ def work(settings: Settings, identifier: str) -> int:
 
     Returns:
         The process's exit status: 0 done or cancelled, 1 failed.
+
+    Raises:
+        JobRefused: there is no such job, or it does not wait for a process.
     """
     jobs = Jobs(settings, open_database(settings.database_url))
     job = jobs.store.get(identifier)
+    if job.state != "queued" or (job.pid not in (None, os.getpid()) and is_alive(job)):
+        raise JobRefused(f"Job {job.id} does not wait for a process: it is {job.state}. `resume` starts a stopped one.")
     jobs.store.set_process(job.id, os.getpid(), psutil.Process().create_time())
     reporter = Reporter(jobs, job)
     signal.signal(signal.SIGTERM, reporter.stop)
     print(f"{_now()} attempt {job.attempt}: {job.title}", flush=True)
     try:
         with _device(settings, job, reporter):
-            jobs.store.begin(job.id)
+            if not jobs.store.begin(job.id, os.getpid()):
+                print(f"{_now()} left alone: another process has it", flush=True)
+                return 1
             message = _work_of(job.kind)(jobs, job, reporter)
         jobs.store.end(job.id, "done", message)
         print(f"{_now()} done: {message}", flush=True)

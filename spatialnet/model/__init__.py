@@ -3,14 +3,11 @@
 from spatialnet.model.checkpoint import load_model, save_model
 from spatialnet.model.heads import Pooled, probabilities, score
 from spatialnet.model.network import FEATURES, SpatialNetViT
-from spatialnet.model.presets import PRESETS, Preset
 from spatialnet.model.tokenizer import TokenLayout
 
 __all__ = [
     "FEATURES",
-    "PRESETS",
     "Pooled",
-    "Preset",
     "SpatialNetViT",
     "TokenLayout",
     "load_model",

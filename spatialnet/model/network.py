@@ -12,9 +12,10 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, RecipeInvalid, TargetsInvalid
+from spatialnet.model.backbone import build_backbone
 from spatialnet.model.heads import Head, Pooled, TaskQueries
-from spatialnet.model.presets import build_backbone, preset_named
 from spatialnet.model.tokenizer import GroundPosition, LocalContext, Tokenizer, TokenLayout
+from spatialnet.presets import preset_named
 from spatialnet.sensors import Sensor
 from spatialnet.tasks import Task
 
@@ -280,15 +281,16 @@ class SpatialNetViT(nn.Module):
             raise CheckpointDoesNotFit(f"The model's description lacks or garbles {error}. Train it again.") from error
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layer groups for timm's layer decay: what is pretrained sits low, everything new in the head group."""
+        """Layer groups for timm's layer decay: what is pretrained sits low.
+
+        Everything new (tokenisers, sensor codes, spatial terms, queries, heads) matches nothing, which is the head group:
+        in the stem its rate would be too small to learn.
+        """
         return {
             "stem": r"^(?:cls_token|reg_token|pos_embed|norm_pre)",
             "blocks": [
                 (r"^blocks\.(\d+)" if not coarse else r"^blocks", None),
-                (
-                    r"^(?:norm|tokenizers|sensor_embed|ground_position|local_context|queries|heads)\b",
-                    (99999,),
-                ),
+                (r"^norm\.", (99999,)),  # with the last block, as timm does
             ],
         }
 

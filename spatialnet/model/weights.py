@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -10,20 +12,24 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from spatialnet.errors import CheckpointDoesNotFit, PathRefused, WeightsUnavailable
+from spatialnet.model.backbone import build_backbone
 from spatialnet.model.checkpoint import read_tensors
 from spatialnet.model.heads import Head
 from spatialnet.model.network import SpatialNetViT
-from spatialnet.model.presets import TIMM_PREFIX, build_backbone, preset_named
+from spatialnet.presets import TIMM_PREFIX, preset_named
 
 NONE, SALIENCY, FILE_PREFIX = "none", "dinov2-saliency", "file:"
 
@@ -122,7 +128,12 @@ def place_backbone(model: SpatialNetViT, tensors: Mapping[str, Tensor], what: st
             f"{what} cannot start preset {model.preset.name}: it has a convolutional stem. Choose another."
         )
     reference = build_backbone(model.preset, model.grid[0], model.patch)
-    ready: dict[str, Tensor] = checkpoint_filter_fn({k: v.float() for k, v in tensors.items()}, reference)
+    try:
+        ready: dict[str, Tensor] = checkpoint_filter_fn({k: v.float() for k, v in tensors.items()}, reference)
+    except RuntimeError as error:  # positions of another number of prefix tokens
+        raise CheckpointDoesNotFit(
+            f"{what} has other tokens or positions than preset {model.preset.name}. Choose the preset it was made for."
+        ) from error
     wanted = reference.state_dict()
     faults = [f"lacks {k}" for k in wanted if k not in ready]
     faults += [
@@ -223,6 +234,7 @@ def _from_hub(name: str) -> tuple[dict[str, Tensor], str, str]:
     if not timm.is_model(name.split(".")[0]):
         raise WeightsUnavailable(f"timm knows no model {name[:80]!r}. Check the name, or choose other weights.")
     try:
+        _look_up_hub(name)
         model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises its transport's own errors, which change between versions
         raise WeightsUnavailable(
@@ -233,6 +245,15 @@ def _from_hub(name: str) -> tuple[dict[str, Tensor], str, str]:
         vars(model.pretrained_cfg) if not isinstance(model.pretrained_cfg, dict) else model.pretrained_cfg
     )
     return model.state_dict(), str(cfg.get("hf_hub_id") or cfg.get("url") or name), str(cfg.get("license") or "unknown")
+
+
+def _look_up_hub(name: str) -> None:
+    """Fail at once where the hub's host has no address: its client would try for most of a minute."""
+    hub_id = getattr(timm.get_pretrained_cfg(name, allow_unregistered=False), "hf_hub_id", None)
+    cached = hub_id and isinstance(try_to_load_from_cache(hub_id, "model.safetensors"), str)
+    if not cached and not getproxies():
+        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+        socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
 
 
 def _saliency(folder: Path) -> dict[str, Tensor]:

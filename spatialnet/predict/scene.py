@@ -1,11 +1,12 @@
-"""Prediction over a whole scene: windows read once, overlaps blended, one COG per task. Memory is bounded by two rows
-of windows, however large the scene.
+"""Prediction over a whole scene: windows read once, overlaps blended, one COG per task.
+
+Memory is bounded by a row of windows and a batch of them, however tall the scene.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 from spatialnet.datasets.class_raster import NO_CLASS, class_bands
-from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, NothingToRead
+from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, NothingToRead, PredictionRefused
 from spatialnet.model import SpatialNetViT, probabilities
 from spatialnet.raster import check_scene, cog_writer, open_raster, read_window
 from spatialnet.tasks import Task
@@ -45,8 +46,13 @@ class SceneWindows:
         """Windows every `stride` pixels from `origin`, and at the borders where they would leave pixels uncovered.
 
         Raises:
+            PredictionRefused: the stride is not in 1..size.
             NothingToRead: the scene is smaller than one window.
         """
+        if not 1 <= stride <= size:
+            raise PredictionRefused(
+                f"A stride of {stride} pixels does not fit windows of {size}. Choose 1 to {size}; half is usual."
+            )
         if min(height, width) < size:
             raise NothingToRead(
                 f"The scene has {width} x {height} pixels; the run needs {size} x {size}. Use a larger one."
@@ -96,7 +102,10 @@ def predict_scene(
     Raises:
         CheckpointDoesNotFit: no scene of one of the model's sensors.
         BandsDoNotMatch: scenes of different grids, or with other bands than their sensor.
+        PredictionRefused: the stride is not in 1..chip size.
         NothingToRead: the scene is smaller than a chip.
+        SceneUnreadable: a scene is damaged or cut short; no file is written.
+        NotEnoughDisk: the disk is full; files that were there are unchanged.
     """
     known = {name: path for name, path in scenes.items() if name in model.sensors}
     if not known:
@@ -109,22 +118,25 @@ def predict_scene(
         first = next(iter(sources.values()))
         for name, source in sources.items():
             check_scene(source, model.sensors[name])
-            if source.shape != first.shape or not source.transform.almost_equals(first.transform):
+            on_grid = source.shape == first.shape and source.crs == first.crs
+            if not on_grid or not source.transform.almost_equals(first.transform):
                 raise BandsDoNotMatch("The scenes do not share one pixel grid. Resample them to one first.")
-        windows = SceneWindows.covering(*first.shape, size, stride or max(1, size // 2), origin)
+        step = max(1, size // 2) if stride is None else stride
+        windows = SceneWindows.covering(first.height, first.width, size, step, origin)
         files = {name: folder / f"{name}.tif" for name in model.tasks}
         writers = {name: stack.enter_context(_writer(files[name], first, task)) for name, task in model.tasks.items()}
         _sweep(model, sources, writers, windows, batch, progress)
     return files
 
 
-def _writer(path: Path, like: DatasetReader, task: Task):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a context
+def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManager[DatasetWriter]:
     if task.kind == "count":
         return cog_writer(
             path, like, count=len(task.classes), dtype="float32", nodata=float("nan"), descriptions=task.classes
         )
     names = ["class", "confidence", *(f"p({name})" for name in task.classes)]
-    return cog_writer(path, like, count=len(names), dtype="uint8", nodata=NO_CLASS, descriptions=names)
+    scales = [1.0] + [0.01] * (len(names) - 1)
+    return cog_writer(path, like, count=len(names), dtype="uint8", nodata=NO_CLASS, descriptions=names, scales=scales)
 
 
 def _sweep(
@@ -154,7 +166,7 @@ def _sweep(
         done = following - row
         valid = np.any([np.isfinite(pixels[:, :done]).all(axis=0) for pixels in strip.values()], axis=0)
         for name, task in model.tasks.items():
-            scores = totals[name][:, :done] / np.maximum(weight[:done], 1e-9)
+            scores = np.divide(totals[name][:, :done], np.maximum(weight[:done], 1e-9), dtype=np.float32)
             scores[:, ~(valid & (weight[:done] > 0))] = np.nan
             writers[name].write(_bands(task, scores), window=Window(0, row, width, done))
             totals[name] = _roll(totals[name], done)
@@ -172,11 +184,14 @@ def _add(
 ) -> None:
     size = weights.shape[0]
     cuts = {name: np.stack([pixels[:, :, c : c + size] for c in columns]) for name, pixels in strip.items()}
-    # A window without a single valid pixel says nothing.
-    seen = np.any([np.isfinite(values).any(axis=(1, 2, 3)) for values in cuts.values()], axis=0)
+    # A window without a single valid pixel says nothing, and a sensor without one is absent.
+    there = {name: np.asarray(np.isfinite(values).any(axis=(1, 2, 3)), bool) for name, values in cuts.items()}
+    seen = np.stack(list(there.values())).max(axis=0)
     if not seen.any():
         return
-    logits = model(model.prepare({name: values[seen] for name, values in cuts.items()}))
+    partial = any(not has[seen].all() for has in there.values())
+    present = {name: torch.from_numpy(has[seen]) for name, has in there.items()} if partial else None
+    logits = model(model.prepare({name: values[seen] for name, values in cuts.items()}), present=present)
     kept = [column for column, is_seen in zip(columns, seen, strict=True) if is_seen]
     for column in kept:
         weight[:, column : column + size] += weights

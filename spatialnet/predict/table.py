@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spatialnet.atomic import replacing
 from spatialnet.errors import RunNotFound
 from spatialnet.tasks import Task
 
@@ -23,27 +23,33 @@ def write_predictions(path: Path, tasks: Sequence[Task], scores: Mapping[str, np
         path: the Parquet file.
         tasks: the tasks of the run.
         scores: per task (chips, classes) in 0..1 (`binary` has two columns; `count` holds counts).
+
+    Raises:
+        NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
     """
     columns: dict[str, npt.NDArray[np.float32]] = {}
     for task in tasks:
         columns |= {f"{task.name}:{name}": scores[task.name][:, index] for index, name in enumerate(task.classes)}
     table = pd.DataFrame(columns)
     table.insert(0, "chip", np.arange(len(table)))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    table.to_parquet(partial, index=False)
-    partial.replace(path)
+    with replacing(path) as partial:
+        table.to_parquet(partial, index=False)
 
 
 def read_predictions(path: Path, tasks: Sequence[Task]) -> Scores:
     """Scores as `write_predictions` took them.
 
     Raises:
-        RunNotFound: the run has no predictions yet.
+        RunNotFound: the run has no predictions yet, or their file is damaged.
     """
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError as error:
         raise RunNotFound(f"Run {path.parent.name} has no predictions yet. Wait until it has finished.") from error
+    except (OSError, ValueError) as error:
+        raise RunNotFound(
+            f"The predictions of run {path.parent.name} cannot be read ({error}). Train it again."
+        ) from error
     return {
         task.name: table[[f"{task.name}:{name}" for name in task.classes]].to_numpy(np.float32)
         for task in tasks

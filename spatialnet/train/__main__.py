@@ -51,11 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _show(line: dict[str, Any]) -> None:
     if "validation" in line:
+        pace = f"{line['chips_per_second']:.0f} chips/s"
         shown = "  ".join(
             f"{task} " + " ".join(f"{k} {v:.3f}" for k, v in m.items()) for task, m in line["validation"].items()
         )
         print(
-            f"epoch {line['epoch']}/{line['epochs']}  loss {line['loss']:.3f}  {shown}  {line['chips_per_second']:.0f} chips/s",
+            f"epoch {line['epoch']}/{line['epochs']}  loss {line['loss']:.3f}  {shown}  {pace}",
             flush=True,
         )
 

@@ -26,6 +26,9 @@ MODEL = "model.safetensors"
 
 VALIDATION_BATCH = 256
 
+LEAST_GAIN = 1e-4
+"""An epoch is better than another only by more than this, so that patience ends on a plateau."""
+
 Measured = dict[str, dict[str, float]]
 
 
@@ -156,7 +159,7 @@ class Training:
             measured = self.validate()
             value = selection_score(self.model, measured)
             last = progress.step == self.steps
-            better = value > progress.best_score or not progress.best_epoch
+            better = value > progress.best_score + LEAST_GAIN or not progress.best_epoch
             if last if self.recipe.keep == "last" else better:
                 self.state.remember_best()
             if better or self.recipe.keep == "last":
@@ -238,7 +241,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-        features: dict[str, Any] = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return torch.bfloat16 if features.get("avx512_bf16") else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spatialnet.errors import RecipeInvalid
-from spatialnet.model.presets import preset_named
+from spatialnet.presets import preset_named
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Recipe:
 
     Attributes:
         name: what people read in the list of runs.
-        preset: size of the model (`spatialnet.model.PRESETS`, or `timm:<architecture>`).
+        preset: size of the model (`spatialnet.presets.PRESETS`, or `timm:<architecture>`).
         weights: where pretrained weights come from: `none`, `file:<name>`, `timm:<model>` or
             `dinov2-saliency`.
         parent: id of the run to start from, or empty. Its weights replace `weights`.
@@ -141,8 +141,14 @@ class Recipe:
 
 
 def sample_recipe() -> Recipe:
-    """The recipe of the sample's first run: a minute on two cores."""
-    return Recipe(name="first run", preset="nano")
+    """The recipe of the sample's first run: half a minute on two cores.
+
+    Chosen by cross-validation over blocks of the sample's training and validation splits. Changes of brightness hurt there:
+    all chips come from one scene, where absolute brightness tells classes apart.
+    """
+    return Recipe(
+        name="first run", preset="nano", epochs=15, batch_size=32, brightness=0.0, noise=0.02, balance=0.5, keep="last"
+    )
 
 
 def _toml(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from spatialnet.datasets.packed import SPLITS, PackedChips
-from spatialnet.errors import LabelRefused, SpatialNetError
+from spatialnet.errors import SpatialNetError
 from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.services import services
 from spatialnet.label.events import LabelEvent
@@ -55,8 +55,7 @@ def correction_buttons(data: PackedChips, run: Run | None, task: Task, chip: int
             held, value = standing == index, index
         st.button(
             name, key=f"correct.{task.name}.{index}", shortcut=str(index + 1) if index < 9 else None,
-            type="primary" if held else "secondary", width="stretch",
-            on_click=store_label, args=(data, run, task, chip, value),
+            type="primary" if held else "secondary", on_click=store_label, args=(data, run, task, chip, value),
         )  # fmt: skip
 
 
@@ -88,8 +87,7 @@ def undo_label(data: PackedChips, task: Task, chip: int) -> None:
 
 def _store(data: PackedChips, event: LabelEvent) -> None:
     try:
-        for reason in check_events([event], data).values():
-            raise LabelRefused(reason)
+        check_events([event], data)
         services().labels.append([event])
     except SpatialNetError as error:
         st.session_state["correction.error"] = error

@@ -14,6 +14,7 @@ from spatialnet.errors import SpatialNetError
 from spatialnet.explain.methods import METHODS
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.services import services
+from spatialnet.label.store import Answer
 from spatialnet.predict.table import Scores, answer, read_predictions
 from spatialnet.runs import Run
 from spatialnet.tasks import Task
@@ -21,14 +22,15 @@ from spatialnet.ui import markup
 from spatialnet.ui.corrections import correction_buttons, retrain_button, shown_refusal, split_note, undo_label
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.maps import Picture
+from spatialnet.ui.pickers import pick
 from spatialnet.web import addresses
 from spatialnet.web.colours import class_colours
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def run_scores(run_name: str, _run: Run) -> Scores:
-    """A run's scores; a finished run's never change, so its name is the key."""
-    return read_predictions(_run.folder / "predictions.parquet", _run.tasks)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs={Run: lambda run: run.name})
+def run_scores(run: Run) -> Scores:
+    """A run's scores. Those of a finished run never change, so its name is enough to know them by."""
+    return read_predictions(run.folder / "predictions.parquet", run.tasks)
 
 
 def no_chip() -> None:
@@ -55,7 +57,7 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
             f"Chip {chip}", f"{place['latitude']:.4f}, {place['longitude']:.4f} · {SPLITS[int(data.splits[chip])]}"
         )
     )
-    scores = run_scores(run.name, run) if run else {}
+    scores = run_scores(run) if run else {}
     facts = _why_settings(run, task, chip, scores)
     picture = addresses.chip_picture(data.name, chip, version=data.fingerprint)
     figures: list[tuple[list[str], str, str]] = [([picture], "Chip", f"Chip {chip} in true colour")]
@@ -64,8 +66,13 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
     st.html(markup.pictures(figures))
     if facts:
         _evidence(facts, task)
-    _answers(data, run, scores, chip)
-    _correct(data, run, task, chip)
+    said = {t.name: services().labels.current(data.name, t.name).get(chip) for t in data.tasks}
+    _answer(data, task, chip, scores, said[task.name])
+    _correct(data, run, task, chip, said[task.name])
+    for other in data.tasks:
+        if other.name != task.name:
+            _answer(data, other, chip, scores, said[other.name])
+    _rules(data)
     if facts and st.session_state.get("why_on_map", True):
         return Picture(addresses.overlay(facts["overlay"]), (tuple(facts["bounds"][0]), tuple(facts["bounds"][1])))
     return None
@@ -76,17 +83,18 @@ def _why_settings(run: Run | None, task: Task, chip: int, scores: Scores) -> dic
     if run is None or task.name not in scores:
         return None
     left, right = st.columns(2)
-    method = left.selectbox(
-        "Why, by", list(METHODS), format_func=lambda n: METHODS[n].title, key="method", bind="query-params", persist_state="session",
-        help="\n\n".join(f"**{m.title}**: {m.help}" for m in METHODS.values()),
-    )  # fmt: skip
+    with left:
+        method = pick(
+            "Why, by", {name: m.title for name, m in METHODS.items()}, "method",
+            help="\n\n".join(f"**{m.title}**: {m.help}" for m in METHODS.values()),
+        )  # fmt: skip
     best = int(scores[task.name][chip].argmax())
     if st.session_state.get("why.place") != (chip, task.name, run.name):
         st.session_state["why.place"] = (chip, task.name, run.name)
         st.session_state["why.class"] = task.classes[best]
     name = right.selectbox("for the class", task.classes, key="why.class")
     index = task.classes.index(name) if name in task.classes else best
-    request = ExplanationRequest(run.name, chip, task.name, index, method or next(iter(METHODS)))
+    request = ExplanationRequest(run.name, chip, task.name, index, method)
     try:
         with st.spinner("Asking the model why…", show_time=True):
             return services().compute.explain(request)
@@ -117,50 +125,44 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
     st.toggle("Lay the evidence on the map", True, key="why_on_map", persist_state="session")
 
 
-def _answers(data: PackedChips, run: Run | None, scores: Scores, chip: int) -> None:
-    for task in data.tasks:
-        target = target_text(task, data.targets(task.name)[chip])
-        said = services().labels.current(data.name, task.name).get(chip)
-        origin = f"target: {target} (derived)"
-        if said is not None and said.kind == "label":
-            known = [np.nan if v is None else v for v in said.value] if isinstance(said.value, list) else said.value
-            origin = f"{said.person}: {target_text(task, known)} · {origin}"
-        body = markup.head(task.label, origin)
-        if run and task.name in scores and task.kind != "count":
-            values = scores[task.name][chip]
-            if task.kind == "multilabel":
-                top = {int(i) for i in np.flatnonzero(answer(task, values[None])[0])}
-            else:
-                top = {int(values.argmax())}
-            body += markup.score_rows(task.classes, values.tolist(), class_colours(task), top)
-        elif run and task.name in scores:
-            body += markup.head("", f"predicted: {target_text(task, scores[task.name][chip].round(1))}")
-        st.html(body)
+def _answer(data: PackedChips, task: Task, chip: int, scores: Scores, said: Answer | None) -> None:
+    """What the run says for one task, what the target is and where it comes from."""
+    origin = f"target: {target_text(task, data.targets(task.name)[chip])} (derived)"
+    if said is not None and said.kind == "label":
+        known = [np.nan if v is None else v for v in said.value] if isinstance(said.value, list) else said.value
+        origin = f"{said.person}: {target_text(task, known)} · {origin}"
+    body = markup.head(task.label, origin)
+    if task.name in scores:
+        values = scores[task.name][chip]
+        if task.kind == "count":
+            body += markup.head("", f"predicted: {target_text(task, values.round(1))}")
+        else:
+            said_by_run = np.atleast_1d(answer(task, values[None])[0])
+            top = np.flatnonzero(said_by_run) if task.kind == "multilabel" else said_by_run
+            body += markup.score_rows(task.classes, values.tolist(), class_colours(task), {int(i) for i in top})
+    st.html(body)
+
+
+def _correct(data: PackedChips, run: Run | None, task: Task, chip: int, said: Answer | None) -> None:
+    standing = said.value if said is not None and said.kind == "label" else None
+    st.html(markup.head(f"Correct {task.label.lower()}", "press the number key of a class"))
+    with st.container(horizontal=True, key="correct-keys", gap="small"):
+        correction_buttons(data, run, task, chip, standing)
+        if said is not None:
+            st.button(
+                "Undo", key="correct.undo", icon=":material/undo:", shortcut="Z", type="tertiary",
+                on_click=undo_label, args=(data, task, chip),
+            )  # fmt: skip
+    st.caption(split_note(data, chip))
+    shown_refusal()
+    if run:
+        retrain_button(data, run)
+
+
+def _rules(data: PackedChips) -> None:
     with st.popover("How the targets are derived", icon=":material/rule:", width="stretch"):
         rules = data.manifest["rules"]
         st.caption(rules["title"])
         for task in data.tasks:
             if task.name in rules["sentences"]:
                 st.write(f"**{task.label}**: {rules['sentences'][task.name]}.")
-
-
-def _correct(data: PackedChips, run: Run | None, task: Task, chip: int) -> None:
-    said = services().labels.current(data.name, task.name).get(chip)
-    standing = said.value if said is not None and said.kind == "label" else None
-    st.html(markup.head(f"Correct {task.label.lower()}", "press the number key of a class"))
-    with st.container(horizontal=True, key="correct-keys", gap="small"):
-        correction_buttons(data, run, task, chip, standing)
-    if said is not None:
-        st.button(
-            "Undo",
-            key="correct.undo",
-            icon=":material/undo:",
-            shortcut="Z",
-            on_click=undo_label,
-            args=(data, task, chip),
-            width="stretch",
-        )
-    st.caption(split_note(data, chip))
-    shown_refusal()
-    if run:
-        retrain_button(data, run)

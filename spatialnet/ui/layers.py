@@ -10,11 +10,16 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.runs import Run
 from spatialnet.tasks import Task
 from spatialnet.ui import markup
+from spatialnet.ui.pickers import pick
 from spatialnet.web import addresses
 from spatialnet.web.colours import CONFIDENCE_RAMP, NONE_PRESENT_COLOUR, SPLIT_COLOURS, class_colours
 
-PREDICTION, CONFIDENCE, SCORE, CHANGE = "Prediction", "Confidence", "Score of a class", "What changed"
-TARGET, LAND_COVER, SPLITS, NOTHING = "Target", "Land cover", "Splits", "Scene only"
+PREDICTION, CONFIDENCE, SCORE, CHANGE = "prediction", "confidence", "score", "change"
+TARGET, LAND_COVER, SPLITS, NOTHING = "target", "land-cover", "splits", "none"
+_TITLES = {
+    PREDICTION: "Prediction", CONFIDENCE: "Confidence", SCORE: "Score of a class", CHANGE: "What changed", TARGET: "Target",
+    LAND_COVER: "Land cover", SPLITS: "Splits", NOTHING: "Scene only",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,12 @@ def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | Non
         task: the chosen task.
         before: the run to compare with, if there is one.
     """
-    options = [NOTHING]
-    if (data.folder / "scenes" / "land_cover.tif").exists():
-        options = [LAND_COVER, *options]
-    options = (
-        [TARGET, *options[:-1], SPLITS, options[-1]] if task.kind != "count" else [*options[:-1], SPLITS, options[-1]]
-    )
-    if run and task.kind != "count":
-        options = [PREDICTION, CONFIDENCE, SCORE, *([CHANGE] if before else []), *options]
-    if st.session_state.get("layer") not in options:
-        st.session_state.pop("layer", None)
-    chosen = st.selectbox("Layer", options, key="layer", bind="query-params", persist_state="session") or options[0]
+    there = {
+        PREDICTION: run and task.kind != "count", CONFIDENCE: run and task.kind != "count", SCORE: run and task.kind != "count",
+        CHANGE: run and before and task.kind != "count", TARGET: task.kind != "count",
+        LAND_COVER: (data.folder / "scenes" / "land_cover.tif").exists(), SPLITS: True, NOTHING: True,
+    }  # fmt: skip
+    chosen = pick("Layer", {name: _TITLES[name] for name, shown in there.items() if shown}, "layer")
     return _layer(chosen, data, run, task, before)
 
 
@@ -115,10 +115,7 @@ def pick_bands(data: PackedChips) -> tuple[str, str]:
         for sensor in data.sensors
         for name, bands in sensor.composites().items()
     }
-    if st.session_state.get("bands") not in choices:
-        st.session_state.pop("bands", None)
-    name = st.selectbox("Bands", list(choices), key="bands", bind="query-params", persist_state="session")
-    sensor, bands = choices.get(name or "") or next(iter(choices.values()))
+    sensor, bands = choices[pick("Bands", {name: name for name in choices}, "bands")]
     statistics = data.manifest["statistics"][sensor.name]
     low, high = statistics["percentiles"]
     shown = ", ".join(f"{sensor.bands[b]} {statistics['low'][b]:.4g} to {statistics['high'][b]:.4g}" for b in bands)

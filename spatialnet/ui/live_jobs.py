@@ -58,6 +58,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def when(timestamp: float) -> str:
+    """Day and time of this machine; unlike `ago` it stays the same, so it may stand in a picker's options."""
+    return time.strftime("%d %b %H:%M", time.localtime(timestamp))
+
+
 def ago(timestamp: float) -> str:
     """How long ago, in words."""
     return f"{duration(time.time() - timestamp)} ago"

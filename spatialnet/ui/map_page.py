@@ -10,9 +10,8 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import RunNotFound
 from spatialnet.jobs.services import services
 from spatialnet.runs import Run, open_run
-from spatialnet.ui import markup
 from spatialnet.ui.inspector import inspect, no_chip
-from spatialnet.ui.layers import pick_bands, pick_layer
+from spatialnet.ui.layers import CHANGE, pick_bands, pick_layer
 from spatialnet.ui.live_jobs import live_fragment, progress_text
 from spatialnet.ui.maps import draw_map, new_click
 from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
@@ -20,9 +19,9 @@ from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
 _MAP_KEY = "scene-map"
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _table(fingerprint: str, _data: PackedChips) -> pd.DataFrame:
-    return chip_table(_data)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs={PackedChips: lambda data: data.fingerprint})
+def _table(data: PackedChips) -> pd.DataFrame:
+    return chip_table(data)
 
 
 def draw() -> None:
@@ -44,7 +43,7 @@ def draw() -> None:
     with pickers[4]:
         base, stretch = pick_bands(data)
     _marks(data, run)
-    table = _table(data.fingerprint, data)
+    table = _table(data)
     chip = _chosen_chip(data)
     place, side = st.columns([2.15, 1], gap="medium")
     with side, st.container(height=700, border=False, key="inspector"):
@@ -108,7 +107,7 @@ def _take_new_run() -> None:
     if run.done:
         del st.session_state["retraining"]
         st.session_state["run"] = name
-        st.session_state["layer"] = "What changed"
+        st.session_state["layer"] = CHANGE
         st.toast(f"{run.title} is ready: the map shows what changed.", icon=":material/check_circle:")
 
 

@@ -46,6 +46,10 @@ class _Controls(MacroElement):
         """
     )
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._name = "Controls"
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -86,7 +90,8 @@ def draw_map(
     """
     west, south, east, north = bounds
     view = OfflineMap(
-        location=[(south + north) / 2, (west + east) / 2], zoom_start=_zoom(bounds, height), tiles=None, prefer_canvas=True,
+        location=[(south + north) / 2, (west + east) / 2], zoom_start=_zoom(bounds, height),  # type: ignore[arg-type]  # folium hands it on; Leaflet takes quarters
+        tiles=None, prefer_canvas=True,
         zoom_snap=0.25,
         zoom_delta=0.5,
         attribution_control=False, max_zoom=18, min_zoom=6,

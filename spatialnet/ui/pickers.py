@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from spatialnet.datasets.catalogue import list_datasets
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.jobs.requests import request_sample
 from spatialnet.jobs.services import services
 from spatialnet.runs import Run, list_runs
 from spatialnet.tasks import Task
-from spatialnet.ui.live_jobs import ago, live_fragment, progress_text
+from spatialnet.ui.live_jobs import live_fragment, progress_text, when
+
+
+def pick(label: str, options: Mapping[str, str], key: str, help: str | None = None) -> str:  # noqa: A002 - as Streamlit
+    """A picker whose choice stands in the address by its identifier, and outlives a change of page.
+
+    Streamlit's own binding puts the shown text into the address, which changes with titles.
+
+    Args:
+        label: of the widget.
+        options: shown text by identifier; not empty.
+        key: of the widget, and name of the query parameter.
+        help: of the widget.
+
+    Returns:
+        An identifier; the first where the address or an earlier choice names none of them.
+    """
+    asked, written = st.query_params.get(key), f"{key}.in-address"
+    if asked in options and asked != st.session_state.get(written):
+        st.session_state[key] = asked
+    elif st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+    chosen = st.selectbox(
+        label,
+        list(options),
+        format_func=lambda name: options.get(name, name),
+        key=key,
+        persist_state="session",
+        help=help,
+    )
+    name = chosen if chosen in options else next(iter(options))
+    st.session_state[written] = name
+    st.query_params[key] = name
+    return name
 
 
 def pick_dataset() -> PackedChips | None:
@@ -20,15 +54,7 @@ def pick_dataset() -> PackedChips | None:
     if not found:
         empty_workspace()
         return None
-    name = st.selectbox(
-        "Data set",
-        list(found),
-        format_func=lambda n: found[n].title,
-        key="dataset",
-        bind="query-params",
-        persist_state="session",
-    )
-    return found.get(name) or next(iter(found.values()))
+    return found[pick("Data set", {name: data.title for name, data in found.items()}, "dataset")]
 
 
 def pick_run(data: PackedChips) -> Run | None:
@@ -36,29 +62,13 @@ def pick_run(data: PackedChips) -> Run | None:
     runs = {run.name: run for run in list_runs(services().settings, data.name) if run.done}
     if not runs:
         return None
-    if st.session_state.get("run") not in runs:
-        st.session_state.pop("run", None)
-    name = st.selectbox(
-        "Run", list(runs), format_func=lambda n: f"{runs[n].title} · {ago(runs[n].created_at)}", key="run",
-        bind="query-params", persist_state="session",
-    )  # fmt: skip
-    return runs.get(name) or next(iter(runs.values()))
+    return runs[pick("Run", {name: f"{run.title} · {when(run.created_at)}" for name, run in runs.items()}, "run")]
 
 
 def pick_task(tasks: Sequence[Task]) -> Task:
     """Which task."""
     known = {task.name: task for task in tasks}
-    if st.session_state.get("task") not in known:
-        st.session_state.pop("task", None)
-    name = st.selectbox(
-        "Task",
-        list(known),
-        format_func=lambda n: known[n].label,
-        key="task",
-        bind="query-params",
-        persist_state="session",
-    )
-    return known.get(name) or tasks[0]
+    return known[pick("Task", {name: task.label for name, task in known.items()}, "task")]
 
 
 def empty_workspace() -> None:
@@ -74,8 +84,6 @@ def empty_workspace() -> None:
         if last and last[0].state != "done":
             st.warning(f"The sample could not be prepared: {last[0].text}", icon=":material/cloud_off:")
         if st.button("Prepare the sample", type="primary", icon=":material/download:"):
-            from spatialnet.jobs.requests import request_sample
-
             request_sample(services().jobs)
             st.rerun()
 

@@ -15,11 +15,12 @@ from spatialnet.jobs.estimate import estimate_seconds
 from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.services import services
 from spatialnet.jobs.store import RESUMABLE, Job
+from spatialnet.presets import PRESETS
 from spatialnet.runs import Run, list_runs
 from spatialnet.train.recipe import Recipe, sample_recipe
 from spatialnet.ui.corrections import correction_count
 from spatialnet.ui.frame import show_error
-from spatialnet.ui.live_jobs import ago, duration, live_fragment, progress_text
+from spatialnet.ui.live_jobs import ago, duration, live_fragment, progress_text, when
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick_dataset
 from spatialnet.ui.run_table import METRIC_NAMES, metric_cards, run_frame
@@ -58,7 +59,7 @@ def draw() -> None:
             chosen = st.selectbox(
                 "Curves of",
                 list(named),
-                format_func=lambda n: f"{named[n].title} · {ago(named[n].created_at)}",
+                format_func=lambda n: _run_text(named[n]),
                 key="curves",
             )
             live_fragment(partial(_curves, named.get(chosen or "") or runs[0]), "curves")
@@ -77,7 +78,7 @@ def _form(data: PackedChips) -> None:
     basis = sample_recipe()
     st.subheader("New run", anchor=False)
     parent = st.selectbox(
-        "Start from", ["", *runs], format_func=lambda n: f"Run {runs[n].title} · {ago(runs[n].created_at)}" if n else "Scratch or pretrained weights",
+        "Start from", ["", *runs], format_func=lambda n: _run_text(runs[n]) if n else "Scratch or pretrained weights",
         key="train.parent", help="A run goes on from another's weights in a third of its epochs.",
     )  # fmt: skip
     fresh = not parent
@@ -86,7 +87,12 @@ def _form(data: PackedChips) -> None:
     name = st.text_input("Name", basis.name if fresh else "continued", key=f"train.name.{parent}", max_chars=60)
     left, right = st.columns(2)
     preset = left.selectbox(
-        "Model size", _presets(), key="train.preset", disabled=not fresh, help="`nano` suits small chips and two cores."
+        "Model size",
+        list(PRESETS),
+        format_func=lambda n: PRESETS[n].title,
+        key="train.preset",
+        disabled=not fresh,
+        help="`nano` suits small chips and two cores.",
     )
     epochs = right.number_input("Epochs", 1, 1000, basis.epochs, key=f"train.epochs.{parent}")
     weights = "none"
@@ -116,7 +122,8 @@ def _form(data: PackedChips) -> None:
     try:
         recipe = replace(
             basis, name=name.strip() or "run", epochs=int(epochs), learning_rate=float(rate), batch_size=int(batch), weighting=weighting,
-            soft_targets=bool(soft), flips=bool(flips), seed=int(seed), **({"preset": preset, "weights": weights} if fresh else {}),
+            soft_targets=bool(soft), flips=bool(flips), seed=int(seed),
+            preset=preset if fresh else basis.preset, weights=weights if fresh else basis.weights,
         )  # fmt: skip
         seconds = estimate_seconds(recipe, data, list(runs.values()))
         st.caption(
@@ -132,8 +139,8 @@ def _form(data: PackedChips) -> None:
         show_error(error)
 
 
-def _presets() -> list[str]:
-    return ["nano", "tiny", "small", "medium", "base", "paper"]
+def _run_text(run: Run) -> str:
+    return f"{run.title} · {when(run.created_at)}"
 
 
 def _queue(data: PackedChips) -> None:

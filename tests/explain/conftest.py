@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Planted:
-    """Chips (n, 3, SIZE, SIZE) of noise; where `kind` is 1 (red) or 2 (green) a square lies on `mask` (n, SIZE, SIZE)."""
+    """Noise (n, 3, SIZE, SIZE); where `kind` is 1 (red) or 2 (green), `mask` (n, SIZE, SIZE) shows the square."""
 
     images: torch.Tensor
     kind: torch.Tensor
@@ -55,11 +56,19 @@ def _loss(answers: dict[str, torch.Tensor], kind: torch.Tensor) -> torch.Tensor:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # batches are too small to share out
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
-def trained() -> SpatialNetViT:
+def trained(one_thread: None) -> SpatialNetViT:
     torch.manual_seed(0)
     model = SpatialNetViT([SENSORS["rgb"]], TASKS, "nano", chip_size=SIZE, gsd_m=1.0, patch=PATCH)
-    steps = 80
+    steps = 60
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
     for step in range(steps):

@@ -70,6 +70,11 @@ def two_sensors():
     return model, images
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(3)
+
+
 def test_every_described_method_is_there():
     assert list(EXPLAINERS) == list(METHODS)
 
@@ -107,7 +112,7 @@ def test_sensors_presence_and_ground_distance_reach_the_model(method):
     total = found.values.sum((1, 2)) / (1 if method == "integrated_gradients" else 4)  # each patch has 4 pixels
     assert total[0] == pytest.approx(float(parts["rgb"][0] + parts["sentinel1"][0]), abs=1e-4)
     assert total[1] == pytest.approx(float(parts["rgb"][1]) * 3, abs=1e-4)
-    assert found.bands["sentinel1"][1].max() == 0
+    assert found.bands["sentinel1"][1].max() < 1e-5
     assert sum(share.sum(1) for share in found.bands.values()) == pytest.approx([1, 1], abs=1e-5)
 
 
@@ -235,7 +240,7 @@ def test_it_works_in_inference_mode_and_with_frozen_weights(two_sensors, method)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": "lrp"}, "Choose one of gradient_attention"),
+        ({"method": "lrp"}, "Choose one of occlusion"),
         ({"task": "nothing"}, "Choose one of use, yes"),
         ({"class_index": 3}, "classes 0 to 2"),
         ({"class_index": -1}, "classes 0 to 2"),

@@ -107,13 +107,9 @@ def test_the_same_seed_gives_the_same_badge(trained, chip):
 
 
 @pytest.mark.parametrize(("task", "class_index"), [("colours", 0), ("empty", 1), ("squares", 0)])
-@pytest.mark.parametrize("fill", ["mean", "blur"])
-def test_every_task_kind_and_fill(trained, chip, task, class_index, fill):
+def test_every_task_kind_has_a_badge(trained, chip, task, class_index):
     images, mask = chip
-    badge = faithfulness(trained, images, task, class_index, mask, fill=fill, draws=16 if fill == "mean" else 2)
-    assert badge.fill == fill
-    assert badge.insertion > badge.deletion
-    assert fill == "blur" or badge.verdict == "faithful"
+    assert faithfulness(trained, images, task, class_index, mask).verdict == "faithful"
 
 
 def test_the_model_is_left_as_found(trained, chip):

@@ -4,7 +4,6 @@ import math
 import numpy as np
 import pytest
 from affine import Affine
-from conftest import MERCATOR, TRANSFORM, X, Y, Z, write_run
 from PIL import Image
 from rasterio.crs import CRS
 from rasterio.warp import transform
@@ -12,6 +11,7 @@ from rasterio.warp import transform
 from spatialnet.raster import write_cog
 from spatialnet.web import addresses
 from spatialnet.web.colours import CONFIDENCE_RAMP, SPLIT_COLOURS, UNCHANGED, rgb
+from tests.web.conftest import MERCATOR, TRANSFORM, X, Y, Z, write_run
 
 CLEAR = [0, 0, 0, 0]
 

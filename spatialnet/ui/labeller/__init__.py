@@ -7,6 +7,7 @@ picture.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import streamlit as st
 
 from spatialnet.datasets.packed import SPLITS, PackedChips
-from spatialnet.label import LabelStore
+from spatialnet.label import LabelEvent, LabelStore
 from spatialnet.tasks import Task
 from spatialnet.web.addresses import LABELS, chip_picture
 from spatialnet.web.colours import class_colours
@@ -78,13 +79,11 @@ def labeller_data(
         sensor: whose bands are shown; default the data set's first.
     """
     shown = next(s for s in data.sensors if sensor in (None, s.name))
-    size = max(PICTURE_SIZE, min(512, data.chip_size))
+    size, version = max(PICTURE_SIZE, min(512, data.chip_size)), data.fingerprint
     composites = [
         {
             "name": name,
-            "url": chip_picture(
-                data.name, "{chip}", sensor=shown.name, bands=bands, size=size, version=data.fingerprint
-            ),
+            "url": chip_picture(data.name, "{chip}", sensor=shown.name, bands=bands, size=size, version=version),
         }
         for name, bands in shown.composites().items()
     ]
@@ -92,17 +91,14 @@ def labeller_data(
     answers = {t.name: _own_answers(store, data.name, t.name, person) for t in data.tasks}
     done = {int(chip) for chip in answers[task]}
     items = [_item(data, item) for item in queue]
-    identity = repr((data.fingerprint, person, run, shown.name, [item.chip for item in queue]))
+    identity = repr((data.fingerprint, person, task, run, shown.name, [item.chip for item in queue]))
     return {
         "queue_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
         "dataset": data.name, "person": person, "run": run, "seen": seen, "post_url": LABELS,
         "tasks": [_task(t) for t in data.tasks], "task": task, "composites": composites, "queue": items,
         "start": next((i for i, item in enumerate(queue) if item.chip not in done), len(items)),
         "answers": answers,
-        "decisions": [
-            {"chip": e.event.chip, "task": e.event.task, "kind": e.event.kind, "value": e.event.value, "uuid": e.event.uuid}
-            for e in store.recent(data.name, person)
-        ],
+        "decisions": [_decision(stored.event) for stored in store.recent(data.name, person)],
     }  # fmt: skip
 
 
@@ -135,8 +131,13 @@ def _task(task: Task) -> dict[str, Any]:
 
 
 def _item(data: PackedChips, item: QueueItem) -> dict[str, Any]:
-    scores = {task: [round(float(s), 4) for s in values] for task, values in item.scores.items()}
+    # JSON has no NaN; a score that is none is not shown.
+    scores = {t: [round(float(s), 4) for s in v] for t, v in item.scores.items() if all(math.isfinite(s) for s in v)}
     return {"chip": int(item.chip), "why": item.why, "split": SPLITS[int(data.splits[item.chip])], "model": scores}
+
+
+def _decision(event: LabelEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in ("chip", "task", "kind", "value", "uuid")}
 
 
 def _own_answers(store: LabelStore, dataset: str, task: str, person: str) -> dict[str, Any]:

@@ -7,13 +7,20 @@ const PREFETCH = 8
 const KEEP_PICTURES = 64
 const LONGEST = 2 ** 31 - 1
 
+const takesText = element => element.isContentEditable || /^(TEXTAREA|SELECT)$/.test(element.tagName)
+  || (element.tagName === "INPUT" && !/^(checkbox|radio|button|submit|image|file|color)$/.test(element.type))
+
+// Where the person is in each queue, while this page of the browser lives.
+const desks = (window.__spatialnetDesks ??= new Map())
+
 class Labeller extends Panel {
+  /* typed: what keys pressed before their picture was there will do; since: when the picture appeared; draft: classes that
+   * Enter would save. */
   constructor(root) {
     super()
     this.root = root.querySelector(".lab")
     this.$ = selector => this.root.querySelector(selector)
     this.pictures = new Map() // address -> { image, ready, failed }
-    this.typed = [] // keys pressed before their picture was there
     this.notes = []
     this.onKey = event => this.key(event)
     this.onKeyUp = event => { if (event.key.toLowerCase() === "b") this.otherBands(false) }
@@ -32,19 +39,43 @@ class Labeller extends Panel {
     const fresh = this.data?.queue_id !== data.queue_id
     this.data = data
     if (!fresh) return this.later()
+    const left = desks.get(data.queue_id)
+    if (left) Object.assign(this, left) // the person was on another page of the app and comes back
+    else this.open(data)
+    Object.assign(this, { peeked: new Set(), composite: 0, last: null, typed: [], since: null, draft: null })
+    this.show()
+    this.later()
+    // A picker that was just used would take the number keys for itself.
+    const focused = document.activeElement
+    if (!focused || focused === document.body || focused.role === "combobox") this.root.focus({ preventScroll: true })
+  }
+
+  open(data) {
     this.queue = data.queue.slice()
     this.at = Math.min(Math.max(0, data.start ?? 0), this.queue.length)
     this.task = Math.max(0, data.tasks.findIndex(task => task.name === data.task))
     this.answers = structuredClone(data.answers ?? {})
     this.done = (data.decisions ?? []).slice().reverse() // oldest first
-    this.peeked = new Set()
-    this.composite = 0
-    this.last = null
-    this.show()
-    this.later()
+    for (const event of outbox().waiting.values()) this.resume(event)
+    while (this.item && this.answer()) this.at += 1
+  }
+
+  /* An answer of an earlier visit that the server had not heard of when it made the queue. */
+  resume(event) {
+    const { dataset, person } = this.data
+    if (event.dataset !== dataset || event.person !== person || this.done.some(said => said.uuid === event.uuid)) return
+    if (event.kind === "undo") {
+      this.done = this.done.filter(said => said.uuid !== event.undoes)
+      if (this.answer(event.chip, event.task)?.uuid === event.undoes) delete this.answers[event.task][event.chip]
+    } else {
+      this.done.push(event)
+      this.keep(event)
+    }
   }
 
   unmount() {
+    const { queue, at, task, answers, done } = this
+    desks.set(this.data.queue_id, { queue, at, task, answers, done })
     window.removeEventListener("keydown", this.onKey, true)
     window.removeEventListener("keyup", this.onKeyUp, true)
     window.removeEventListener("blur", this.onBlur)
@@ -132,11 +163,13 @@ class Labeller extends Panel {
   /* ----- Saying ----- */
 
   say(kind, value = null) {
-    if (!this.item) return
-    if (!this.ready()) { // never label what was not seen
-      if (this.typed.length < 100) this.typed.push(() => this.say(kind, value))
-      return
-    }
+    if (!this.item || this.pictures.get(this.shown)?.failed) return
+    // Never label what was not seen: what is typed ahead waits for its picture, in the order in which it was typed.
+    if (this.ready() && !this.typed.length) this.sayNow(kind, value)
+    else if (this.typed.length < 100) this.typed.push(() => this.sayNow(kind, value))
+  }
+
+  sayNow(kind, value) {
     const { chip } = this.item, task = this.now, before = this.answer()
     const looked = before || this.peeked.has(`${task.name}/${chip}`)
     const took = Math.min(LONGEST, Math.round(performance.now() - (this.since?.time ?? performance.now())))
@@ -165,6 +198,7 @@ class Labeller extends Panel {
   }
 
   undo() {
+    if (this.typed.pop()) return
     const said = this.done.pop()
     if (said) this.takeBack(said)
   }
@@ -260,7 +294,7 @@ class Labeller extends Panel {
   key(event) {
     const target = event.composedPath()[0]
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable) return
+    if (takesText(target)) return
     if (event.composedPath().some(node => /^(dialog|menu|listbox)$/.test(node.role ?? "") || node.tagName === "DIALOG")) return
     const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code ?? "") ?? /^([1-9])$/.exec(event.key)
     const letter = event.key.length === 1 ? event.key.toLowerCase() : event.key

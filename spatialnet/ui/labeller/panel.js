@@ -38,7 +38,8 @@ class Panel {
       button.onclick = () => this.nextTask(index)
       return button
     }), `${this.task}|${this.data.tasks.map(t => t.label).join("|")}`)
-    const total = this.queue.length, answered = this.queue.filter(item => this.answer(item.chip)).length
+    const total = this.queue.length
+    const answered = this.queue.filter(item => (this.answer(item.chip)?.kind ?? "skip") !== "skip").length
     this.$(".count").textContent = total ? `${Math.min(this.at + 1, total)} of ${total} · ${answered} answered` : ""
     this.$("progress").value = total ? answered / total : 0
     const waiting = outbox().waiting.size, failing = outbox().failures > 0 && waiting > 0

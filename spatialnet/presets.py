@@ -1,13 +1,9 @@
-"""Presets: the sizes in which SpatialNet-ViT comes, each on a timm vision transformer."""
+"""Presets: the sizes in which SpatialNet-ViT comes, each on a timm vision transformer. Plain values, free of torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
-
-import timm
-from timm.models.vision_transformer import VisionTransformer
-from torch import nn
 
 from spatialnet.errors import RecipeInvalid
 
@@ -22,6 +18,8 @@ class Preset:
         name: what a recipe calls it.
         title: what people read in a list.
         backbone: the timm architecture, of class `VisionTransformer`.
+        width: numbers per token; only to estimate work.
+        depth: blocks; only to estimate work.
         options: arguments that change the architecture (width, depth, ...).
         native_patch: side of the architecture's own patch in pixels; patches of small chips are smaller.
         least_grid: at least this many patches along a side of the chip, where the chip has as many pixels.
@@ -35,6 +33,8 @@ class Preset:
     name: str
     title: str
     backbone: str
+    width: int
+    depth: int
     options: dict[str, Any] = field(default_factory=dict)
     native_patch: int = 16
     least_grid: int = 8
@@ -51,21 +51,24 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
-            "nano", "nano: 128 wide, 4 blocks (small chips, seconds on a CPU)", "vit_tiny_patch16_224",
-            {"embed_dim": 128, "depth": 4, "num_heads": 4, "class_token": False, "global_pool": "avg", "fc_norm": False},
-            least_grid=8,
+            "nano", "nano: 128 wide, 4 blocks (small chips, seconds on a CPU)", "vit_tiny_patch16_224", 128, 4,
+            {
+                "embed_dim": 128, "depth": 4, "num_heads": 4,
+                "class_token": False, "global_pool": "avg", "fc_norm": False,
+            },
+            least_grid=4, stem="conv",
         ),
-        Preset("tiny", "tiny: 192 wide, 12 blocks, 6 M parameters", "vit_tiny_patch16_224"),
-        Preset("small", "small: 384 wide, 12 blocks, 22 M parameters", "vit_small_patch16_224"),
-        Preset("medium", "medium: 512 wide, 12 blocks, 39 M (the paper's size)", "vit_medium_patch16_reg4_gap_256"),
-        Preset("base", "base: 768 wide, 12 blocks, 86 M parameters", "vit_base_patch16_224"),
+        Preset("tiny", "tiny: 192 wide, 12 blocks, 6 M parameters", "vit_tiny_patch16_224", 192, 12),
+        Preset("small", "small: 384 wide, 12 blocks, 22 M parameters", "vit_small_patch16_224", 384, 12),
+        Preset("medium", "medium: 512 wide, 12 blocks, 39 M (the paper's size)", "vit_medium_patch16_reg4_gap_256", 512, 12),
+        Preset("base", "base: 768 wide, 12 blocks, 86 M parameters", "vit_base_patch16_224", 768, 12),
         Preset(
-            "dino6", "dino6: 384 wide, 6 blocks (for the weights dinov2-saliency)", "vit_small_patch14_dinov2",
+            "dino6", "dino6: 384 wide, 6 blocks (for the weights dinov2-saliency)", "vit_small_patch14_dinov2", 384, 6,
             {"depth": 6, "final_norm": False, "fc_norm": False, "global_pool": "avg"},
             native_patch=14,
         ),
         Preset(
-            "paper", "paper: as published in the authors' code, 512 wide, 12 blocks", "vit_base_patch16_224",
+            "paper", "paper: as published in the authors' code, 512 wide, 12 blocks", "vit_base_patch16_224", 512, 12,
             {
                 "embed_dim": 512, "depth": 12, "num_heads": 8,
                 "proj_drop_rate": 0.1, "attn_drop_rate": 0.1, "pos_drop_rate": 0.1,
@@ -90,12 +93,11 @@ def preset_named(name: str) -> Preset:
     """
     if name.startswith(TIMM_PREFIX):
         architecture = name.removeprefix(TIMM_PREFIX).split(".")[0]
-        if not architecture.startswith("vit_") or not timm.is_model(architecture):
+        if not architecture.startswith("vit_"):
             raise RecipeInvalid(
                 f"{architecture[:80]!r} is not a vision transformer of timm. Choose a name that starts with vit_."
             )
-        native = int(timm.get_pretrained_cfg_value(architecture, "patch_size") or _patch_in_name(architecture))
-        return Preset(name, architecture, architecture, native_patch=native)
+        return Preset(name, architecture, architecture, 768, 12, native_patch=_patch_in_name(architecture))
     if name not in PRESETS:
         raise RecipeInvalid(
             f"There is no preset {name[:64]!r}. Use one of {', '.join(PRESETS)}, or timm:<architecture>."
@@ -108,29 +110,13 @@ def _patch_in_name(architecture: str) -> int:
     return int(digits[0]) if digits and digits[0].isdigit() else 16
 
 
-def build_backbone(preset: Preset, grid: int, patch: int, drop_path: float = 0.0) -> VisionTransformer:
-    """A timm vision transformer with random weights, three input channels and no head.
+def relative_cost(name: str, chip_size: int) -> float:
+    """Multiplications for one chip of one sensor, to compare presets with: blocks x tokens x (12 width^2 + 2 tokens width).
 
     Args:
-        preset: which size.
-        grid: patches along a side.
-        patch: side of a patch in pixels.
-        drop_path: stochastic depth of the last block, 0..1; linear from 0 in the first.
-
-    Raises:
-        RecipeInvalid: timm builds another class than `VisionTransformer` under this name.
+        name: a preset.
+        chip_size: side of the chip in pixels.
     """
-    model: nn.Module = timm.create_model(
-        preset.backbone,
-        pretrained=False,
-        num_classes=0,
-        img_size=grid * patch,
-        patch_size=patch,
-        drop_path_rate=drop_path,
-        **preset.options,
-    )
-    if type(model) is not VisionTransformer:
-        raise RecipeInvalid(
-            f"{preset.backbone} is a {type(model).__name__}; timm's VisionTransformer is wanted. Choose another."
-        )
-    return model
+    preset = preset_named(name)
+    tokens = max(1, round(chip_size / preset.patch(chip_size))) ** 2
+    return float(preset.depth * tokens * (12 * preset.width**2 + 2 * tokens * preset.width))

@@ -1,0 +1,80 @@
+"""The labeller in a real browser: keys that become labels, and how soon the next picture is there.
+
+Figures:
+    keys_stored_of_40       40 number keys at 30 ms spacing; how many label events the server has stored afterwards
+    key_to_picture_ms       median milliseconds from a key's event to the frame that shows the next picture; at most 20
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks.figures import CannotRun, Figure, Result
+
+_WATCH = """() => {
+  window.__spans = []
+  const host = document.querySelector('[data-testid="stBidiComponentRegular"], [data-testid^="stBidi"]')
+  const root = host?.shadowRoot ?? [...document.querySelectorAll('*')].map(e => e.shadowRoot).find(r => r?.querySelector('img'))
+  const shown = () => [...root.querySelectorAll('img')].sort((a, b) => b.clientWidth - a.clientWidth)[0]
+  window.addEventListener('keydown', event => {
+    const before = shown().currentSrc || shown().src, at = event.timeStamp
+    const look = () => {
+      const image = shown()
+      if ((image.currentSrc || image.src) !== before && image.complete) window.__spans.push(performance.now() - at)
+      else if (performance.now() - at < 2000) requestAnimationFrame(look)
+    }
+    requestAnimationFrame(look)
+  }, true)
+}"""
+
+
+def run(shared: Path | None) -> Result:
+    """Label forty chips of the sample, or of the generated landscape where no package index answers."""
+    del shared
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.driving import FLAGS, Server, browser_path, settle
+
+    executable = browser_path()
+    if executable is None:
+        raise CannotRun("It needs Chromium; `make chromium` installs it.")
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        sync_playwright() as playwright,
+    ):
+        context = playwright.chromium.launch_persistent_context(profile, executable_path=executable, args=FLAGS)
+        page = context.new_page()
+        server = Server(Path(folder))
+        try:
+            server.start()
+            page.goto(server.url)
+            page.get_by_text("Newest run").wait_for(timeout=900_000)  # no training beside the measurement
+            page.goto(f"{server.url}/label")
+            settle(page)
+            page.get_by_text("1 of 200").wait_for(timeout=60_000)
+            page.wait_for_timeout(2000)
+            page.evaluate(_WATCH)
+            for number in range(40):
+                page.keyboard.press(str(1 + number % 5))
+                page.wait_for_timeout(30)
+            page.get_by_text("All saved").wait_for(timeout=30_000)
+            spans = sorted(page.evaluate("window.__spans"))
+            stored = page.evaluate(
+                "fetch('/api/labels?dataset=raleigh&task=land_use').then(a => a.json()).then(b => Object.keys(b.labels).length)"
+            )
+        finally:
+            server.stop()
+            context.close()
+    quarter = len(spans) // 4
+    return Result(
+        [
+            Figure("keys_stored_of_40", float(stored), "labels", "higher", 40.0, 40, (float(stored), float(stored))),
+            Figure(
+                "key_to_picture_ms", statistics.median(spans), "ms", "lower", 20.0, len(spans), (spans[quarter], spans[-1 - quarter])
+            ),
+        ],
+        {"keys": f"40 at 30 ms; pictures seen to change: {len(spans)}"},
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""Files that are written whole or not at all, and a full disk in our own words."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from spatialnet.errors import NotEnoughDisk
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write beside `path`; it takes the place of `path` when the block ends well and it is on disk.
+
+    Args:
+        path: the file to write; its folder exists.
+
+    Raises:
+        NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
+    """
+    partial = beside(path)
+    try:
+        with full_disk_said(path.name):
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+    finally:
+        remove(partial)
+
+
+@contextmanager
+def full_disk_said(what: str) -> Iterator[None]:
+    """Turn an operating-system error that means "no space" into `NotEnoughDisk`.
+
+    Args:
+        what: what is being written, for the message.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise not_enough_disk(what) from error
+        raise
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an operating-system error means that the disk, the quota or the largest file size is used up."""
+    return error.errno in _FULL
+
+
+def not_enough_disk(what: str) -> NotEnoughDisk:
+    """The error for a full disk."""
+    return NotEnoughDisk(f"The disk is full: {what} was not written. Free some space and try again.")
+
+
+def beside(path: Path) -> Path:
+    """A name beside `path` that no other writer has, for a file or folder that is not whole yet.
+
+    What writers that were killed left there is removed.
+    """
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.partial*"):
+        process = left_over.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if process.isdigit() and not _is_running(int(process)):
+            remove(left_over)
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all it holds, as far as that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from sklearn import metrics as peer
+
+from spatialnet.errors import TargetsInvalid
+from spatialnet.metrics import average_precision, higher_is_better, metrics
+from spatialnet.tasks import Task
+
+LAND = Task("land_use", "multiclass", ("a", "b", "c"))
+PRESENCE = Task("presence", "multilabel", ("a", "b", "c"))
+URBAN = Task("rural_urban", "binary", ("rural", "urban"))
+CARS = Task("cars", "count", ("cars",))
+
+
+def test_multiclass_leaves_unknown_targets_and_absent_classes_out():
+    probabilities = np.eye(3)[[0, 0, 1, 2, 2]]
+    targets = np.array([0, 1, 1, -100, 0])
+    found = metrics(LAND, probabilities, targets)
+    assert found["accuracy"] == pytest.approx(2 / 4)
+    # class a: 1 hit of 2 said and 2 true; class b: 1 hit of 1 said and 2 true; class c never occurs
+    assert found["macro_f1"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
+def test_multilabel_average_precision_agrees_with_scikit_learn_also_with_ties():
+    random = np.random.default_rng(0)
+    scores = random.integers(0, 6, (200, 3)) / 5
+    targets = (random.random((200, 3)) < 0.3).astype(np.float32)
+    found = metrics(PRESENCE, scores, targets)
+    assert found["mean_ap"] == pytest.approx(peer.average_precision_score(targets, scores, average="macro"))
+    assert found["micro_f1"] == pytest.approx(peer.f1_score(targets, scores >= 0.5, average="micro"))
+
+
+def test_multilabel_ignores_single_unknown_entries():
+    scores = np.array([[0.9, 0.1, 0.0], [0.1, 0.8, 0.0], [0.99, 0.2, 0.0]])
+    targets = np.array([[1, 0, np.nan], [0, 1, np.nan], [np.nan, 0, np.nan]])
+    assert metrics(PRESENCE, scores, targets) == {"micro_f1": 1.0, "mean_ap": 1.0}
+
+
+def test_binary_balanced_accuracy_weighs_both_classes_alike():
+    yes = np.array([0.9, 0.2, 0.1, 0.3, 0.4, 0.6])
+    targets = np.array([1.0, 1.0, 0.0, 0.0, 0.0, np.nan])
+    found = metrics(URBAN, np.stack([1 - yes, yes], 1), targets)
+    assert found["balanced_accuracy"] == pytest.approx((1 / 2 + 1) / 2)
+    assert found["accuracy"] == pytest.approx(4 / 5)
+    assert found["f1"] == pytest.approx(2 / 3)
+
+
+def test_count_errors_are_in_counts():
+    found = metrics(CARS, np.array([[2.0], [0.0], [7.0]]), np.array([[5.0], [0.0], [np.nan]]))
+    assert found == {"mae": pytest.approx(1.5), "rmse": pytest.approx(np.sqrt(4.5))}
+
+
+@pytest.mark.parametrize("task", [LAND, PRESENCE, URBAN, CARS], ids=lambda task: task.kind)
+def test_nothing_known_gives_no_metric(task):
+    targets = {"multiclass": np.full(4, -100), "binary": np.full(4, np.nan)}.get(task.kind)
+    if targets is None:
+        targets = np.full((4, len(task.classes)), np.nan)
+    assert metrics(task, np.full((4, len(task.classes)), 0.5), targets) == {}
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(TargetsInvalid, match="presence"):
+        metrics(PRESENCE, np.zeros((4, 3)), np.zeros(4))
+
+
+def test_random_order_has_the_base_rate_as_average_precision():
+    random = np.random.default_rng(1)
+    positive = random.random(20_000) < 0.3
+    assert average_precision(random.random(20_000), positive) == pytest.approx(0.3, abs=0.02)
+
+
+def test_only_errors_are_better_when_lower():
+    assert higher_is_better("macro_f1")
+    assert not higher_is_better("mae")

@@ -1,0 +1,139 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+import spatialnet
+from spatialnet.database import label_events, open_database
+from spatialnet.label import LabelStore
+from spatialnet.sensors import SENSORS
+from spatialnet.settings import load_settings
+from spatialnet.tasks import Task
+
+APP = Path(__file__).with_name("labeller_app") / "app.py"
+CHIPS = 60
+TASKS = (
+    Task("land_use", "multiclass", ("forest", "water", "{{7*7}} <b>built</b> 'ש🌾"), "Land use"),
+    Task("presence", "multilabel", ("road", "house", "pond"), "Presence"),
+    Task("rural_urban", "binary", ("rural", "urban"), "Rural or urban"),
+    Task("ships", "count", ("ship", "boat"), "Ships"),
+)
+
+
+def write_hills(folder: Path) -> None:
+    """A small data set: chip n is a flat colour that tells n."""
+    (folder / "chips").mkdir(parents=True)
+    values = np.random.default_rng(0).uniform(0, 100, (CHIPS, 6, 16, 16)).astype(np.float32)
+    np.save(folder / "chips" / "landsat7.npy", values)
+    np.save(folder / "splits.npy", (np.arange(CHIPS) % 4).astype(np.int8))
+    manifest = {
+        "name": "hills", "title": "Hills", "chips": CHIPS, "chip_size": 16, "gsd_m": 30.0, "fingerprint": "f00d",
+        "sensors": [SENSORS["landsat7"].to_dict()], "tasks": [task.to_dict() for task in TASKS],
+        "statistics": {"landsat7": {"low": [0] * 6, "high": [100] * 6}},
+    }  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+
+
+class Server:
+    """The labeller's page on a free port; it can be killed and started again."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.settings = load_settings(workspace)
+        write_hills(self.settings.datasets / "hills")
+        self.engine = open_database(self.settings.database_url)
+        self.store = LabelStore(self.engine)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}/"
+        self.log = (workspace / "server.log").open("wb")
+        self.start()
+
+    def start(self) -> None:
+        root = Path(spatialnet.__file__).parents[1]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(self.port)],
+            cwd=root, stdout=self.log, stderr=self.log, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(root), "SPATIALNET_DATA": str(self.settings.workspace)},
+        )  # fmt: skip
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"{self.address}_stcore/health", timeout=2):
+                    return
+            except (urllib.error.URLError, OSError):
+                assert self.process.poll() is None, Path(self.log.name).read_text()
+                time.sleep(0.1)
+        raise AssertionError("the server did not start")
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def values(self, task: str = "land_use") -> dict[int, object]:
+        """What counts per chip."""
+        return {chip: answer.value for chip, answer in self.store.current("hills", task).items()}
+
+    def events(self) -> int:
+        """How many events were ever stored."""
+        with self.engine.connect() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(label_events)) or 0
+
+    def wait(self, what, seconds: float = 15) -> None:
+        """Wait until `what()` is true."""
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, f"waited {seconds} s in vain; stored: {self.values()}"
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def running_server(tmp_path_factory: pytest.TempPathFactory):
+    server = Server(tmp_path_factory.mktemp("labeller") / "workspace")
+    yield server
+    server.kill()
+    server.engine.dispose()
+    server.log.close()
+
+
+@pytest.fixture
+def server(running_server: Server):
+    """The running server, without any label."""
+    with running_server.engine.begin() as connection:
+        connection.execute(label_events.delete())
+    return running_server
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=arguments
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """A browser without any memory, that reaches nothing but this machine; a foreign request fails the test."""
+    context = chromium.new_context()
+    foreign: list[str] = []
+    own = ("http://127.0.0.1:", "data:", "blob:")
+    context.on("request", lambda r: None if r.url.startswith(own) else foreign.append(r.url))
+    yield context
+    context.close()
+    assert foreign == []
