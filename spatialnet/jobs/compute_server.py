@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from affine import Affine
 
 from spatialnet.datasets.catalogue import chip_table, open_dataset
@@ -24,11 +25,12 @@ from spatialnet.jobs.explanations import ExplanationRequest, explanation_file
 from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.runs import open_run, write_json
 from spatialnet.settings import Settings, load_settings
+from spatialnet.train.loop import resolve_device
 
 
 @lru_cache(maxsize=3)
 def _model(path: Path) -> SpatialNetViT:
-    model, _ = load_model(path)
+    model, _ = load_model(path, resolve_device("auto"))
     return model
 
 
@@ -62,8 +64,8 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     write_png(folder / f"{request.key}c.png", rgba)
     facts = {
         **request.__dict__, "overlay": request.key, "picture": f"{request.key}c", "bounds": bounds,
-        "legend": legend.to_dict(),
-        "bands": {name: values[0].tolist() for name, values in evidence.bands.items()}, "faithfulness": badge.to_dict(),
+        "legend": legend.to_dict(), "faithfulness": badge.to_dict(),
+        "bands": {name: values[0].tolist() for name, values in evidence.bands.items()},
         "info": evidence.info, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
     write_json(explanation_file(settings, request), facts)
@@ -94,6 +96,8 @@ def main() -> None:
     # Libraries that print must not end up between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # One chip at a time: more threads than this cost more than they give, and the app needs the other cores.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
     settings = load_settings()
     for line in sys.stdin:
         print(json.dumps(_answer(settings, line)), file=answers, flush=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.presets import relative_cost
+from spatialnet.recipe import Recipe
 from spatialnet.runs import Run
-from spatialnet.train.recipe import Recipe
 
 START_SECONDS = 12.0
 """Imports, the first step, predictions and the report, on two cores."""

@@ -9,8 +9,8 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import SpatialNetError
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job
+from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, create_run, list_runs
-from spatialnet.train.recipe import Recipe, sample_recipe
 
 
 def request_sample(jobs: Jobs, source: str = "any") -> Job:

@@ -19,6 +19,7 @@ from spatialnet.predict.table import write_predictions
 from spatialnet.runs import Run, open_run, write_json
 from spatialnet.tasks import Task
 from spatialnet.train import Recipe, train
+from spatialnet.train.loop import resolve_device
 
 if TYPE_CHECKING:
     from spatialnet.jobs.launch import Jobs
@@ -58,7 +59,7 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
         weights_folder=jobs.settings.weights,
     )
     report(TRAIN_SHARE, "Predicting every chip")
-    model, _ = load_model(run.folder / "model.safetensors")
+    model, _ = load_model(run.folder / "model.safetensors", resolve_device("auto"))
     scores = predict_chips(model, data)
     write_predictions(run.folder / "predictions.parquet", data.tasks, scores)
     report(0.9, "Measuring on the test split")

@@ -7,7 +7,7 @@ loaded when they are first asked for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spatialnet.train.recipe import Recipe, sample_recipe
+from spatialnet.recipe import Recipe, sample_recipe
 
 if TYPE_CHECKING:
     from spatialnet.train.estimate import estimate_seconds

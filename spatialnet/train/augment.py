@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from spatialnet.recipe import Recipe
 from spatialnet.sensors import Sensor
-from spatialnet.train.recipe import Recipe
 
 
 def augment(

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.train.loop import VALIDATION_BATCH, Training, steps_per_epoch, without_start_weights
-from spatialnet.train.recipe import Recipe
+from spatialnet.recipe import Recipe
+from spatialnet.train.loop import VALIDATION_BATCH, Training, resolve_device, steps_per_epoch, without_start_weights
 
 _TIMED_STEPS = 4
 
@@ -30,7 +30,8 @@ def estimate_seconds(recipe: Recipe, data: PackedChips, *, device: str = "auto")
         NothingToRead: there is no chip to train on.
     """
     limit = max(recipe.batch_size, VALIDATION_BATCH)
-    with torch.random.fork_rng():
+    chosen = resolve_device(device)
+    with torch.random.fork_rng(devices=[chosen.index or 0] if chosen.type == "cuda" else []):
         training = Training(Path(), data, without_start_weights(recipe), device, Path(), limit)
         training.step()
         begin = _now(training.device)

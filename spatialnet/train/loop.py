@@ -17,9 +17,9 @@ from spatialnet.model import SpatialNetViT, probabilities
 from spatialnet.model.losses import MultiTaskLoss
 from spatialnet.model.network import Fusion
 from spatialnet.model.weights import NONE, apply_weights, preset_for, warm_start
+from spatialnet.recipe import Recipe
 from spatialnet.train.augment import augment, drop_sensors
 from spatialnet.train.batches import Batch, Chips, priors, run_targets, run_weights, training_targets
-from spatialnet.train.recipe import Recipe
 from spatialnet.train.state import TrainingState, schedule
 
 MODEL = "model.safetensors"

@@ -13,20 +13,22 @@ Files in a run folder:
 
 from __future__ import annotations
 
+import errno
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import DataSetInvalid
+from spatialnet.errors import DataSetInvalid, NotEnoughDisk
 from spatialnet.model import save_model
 from spatialnet.model.checkpoint import read_tensors
-from spatialnet.train.loop import MODEL, Measured, Training
-from spatialnet.train.recipe import Recipe
+from spatialnet.recipe import Recipe
+from spatialnet.train.loop import MODEL, Measured, Training, resolve_device
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
 
@@ -72,10 +74,21 @@ def train(
         _, metadata = read_tensors(run / MODEL)
         return dict(metadata["extra"]["summary"])
     recipe = Recipe.load(run / "recipe.toml")
-    with torch.random.fork_rng(enabled=True):
+    chosen = resolve_device(device)
+    with torch.random.fork_rng(devices=[chosen.index or 0] if chosen.type == "cuda" else []), _disk_errors(run):
         training = Training(run, data, recipe, device, weights_folder or run.parent.parent / "weights")
         sitting = _Sitting(run, training, about, heartbeat)
         return sitting.work(should_stop or (lambda: False))
+
+
+@contextmanager
+def _disk_errors(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise NotEnoughDisk(f"The disk is full: run {run.name} stopped. Free some space and start it again.") from error
 
 
 class _Sitting:

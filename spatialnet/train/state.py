@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from spatialnet.errors import CheckpointDoesNotFit
 from spatialnet.model import SpatialNetViT
 from spatialnet.model.checkpoint import load_strictly, read_tensors, write_tensors
-from spatialnet.train.recipe import Recipe
+from spatialnet.recipe import Recipe
 
 
 @dataclass

@@ -14,9 +14,9 @@ from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.services import services
 from spatialnet.label.events import LabelEvent
 from spatialnet.label.validation import check_events
+from spatialnet.recipe import Recipe
 from spatialnet.runs import Run
 from spatialnet.tasks import Task
-from spatialnet.train.recipe import Recipe
 from spatialnet.ui.frame import person, show_error
 
 _SPLIT_MEANS = {

@@ -116,8 +116,14 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
         })  # fmt: skip
         st.caption(
             f"Probability of the class while places of the chip are removed or shown. Random: mean of {badge['draws']} maps of the "
-            f"same smoothness. Margin over random: {badge['margin']:.1f} standard deviations."
+            f"same smoothness. Margin over random: {badge['margin']:.1f} standard deviations; a random map does as well with "
+            f"probability {badge['chance']:.2f}."
         )
+        if "completeness_error" in facts["info"]:
+            st.caption(
+                f"Integrated Gradients took {facts['info']['steps']} steps; its values add up to the change of the score within "
+                f"{100 * np.max(facts['info']['completeness_error']):.1f} %."
+            )
         st.line_chart(curves, x_label="share of the chip", y_label="probability", height=260)
         for sensor, shares in facts["bands"].items():
             st.caption(f"Share of the evidence per band, {sensor}")

@@ -22,7 +22,7 @@ _STYLE = """
 .sn-legend i{display:inline-block;width:13px;height:13px;border-radius:3px;margin-right:6px;vertical-align:-2px;
   box-shadow:inset 0 0 0 1px rgba(0,0,0,.25)}
 .sn-ramp{height:11px;width:180px;border-radius:3px;display:inline-block;vertical-align:-1px;box-shadow:inset 0 0 0 1px rgba(0,0,0,.25)}
-.sn-pictures{display:flex;gap:8px}.sn-pictures figure{margin:0;flex:1;min-width:0}
+.sn-pictures{display:flex;gap:8px}.sn-pictures figure{margin:0;flex:1;min-width:0;max-width:calc(50% - 4px)}
 .sn-stack{position:relative;aspect-ratio:1;border-radius:6px;overflow:hidden;background:#222}
 .sn-stack img{position:absolute;inset:0;width:100%;height:100%;image-rendering:pixelated}
 .sn-pictures figcaption{font-size:.78rem;opacity:.75;margin-top:2px}

@@ -16,8 +16,8 @@ from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.services import services
 from spatialnet.jobs.store import RESUMABLE, Job
 from spatialnet.presets import PRESETS
+from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, list_runs
-from spatialnet.train.recipe import Recipe, sample_recipe
 from spatialnet.ui.corrections import correction_count
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.live_jobs import ago, duration, live_fragment, progress_text, when

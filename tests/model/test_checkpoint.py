@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from spatialnet.errors import CheckpointDoesNotFit
+from spatialnet.errors import CheckpointDoesNotFit, NotEnoughDisk
 from spatialnet.model import SpatialNetViT, load_model, save_model
 from spatialnet.sensors import SENSORS
 from spatialnet.tasks import Task
@@ -55,3 +55,20 @@ def test_tensors_that_do_not_fit_the_description_are_named(model, tmp_path):
     write_tensors(tmp_path / "model.safetensors", tensors, {"config": model.config(), "extra": {}})
     with pytest.raises(CheckpointDoesNotFit, match=r"lacks norm.bias; heads.land_use.fc.weight is \(3, 128\)"):
         load_model(tmp_path / "model.safetensors")
+
+
+def test_a_full_disk_leaves_the_old_file_whole(model, tmp_path, monkeypatch):
+    from spatialnet.model import checkpoint as room
+
+    path = tmp_path / "model.safetensors"
+    save_model(path, model, extra={"kept": True})
+
+    def full(tensors, part, metadata):
+        part.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(room, "save_file", full)
+    with pytest.raises(NotEnoughDisk, match="disk is full"):
+        save_model(path, model, extra={})
+    assert load_model(path)[1] == {"kept": True}
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from spatialnet.recipe import Recipe
 from spatialnet.sensors import SENSORS
 from spatialnet.train.augment import augment, drop_sensors, turn
-from spatialnet.train.recipe import Recipe
 
 STILL = Recipe(flips=False, brightness=0.0, noise=0.0, band_dropout=0.0, speckle=0.0)
 

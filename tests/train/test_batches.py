@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from spatialnet.errors import TargetsInvalid
+from spatialnet.recipe import Recipe
 from spatialnet.train import batches as room
 from spatialnet.train.batches import Chips, priors, run_targets, run_weights, training_targets
 from spatialnet.train.loop import build_model
-from spatialnet.train.recipe import Recipe
 
 
 def test_soft_targets_give_way_where_a_person_spoke(make_data, tmp_path):

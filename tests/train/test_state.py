@@ -2,9 +2,9 @@ import pytest
 
 from spatialnet.model import SpatialNetViT
 from spatialnet.model.losses import MultiTaskLoss
+from spatialnet.recipe import Recipe
 from spatialnet.sensors import SENSORS
 from spatialnet.tasks import Task
-from spatialnet.train.recipe import Recipe
 from spatialnet.train.state import TrainingState, schedule
 
 

@@ -79,6 +79,7 @@ class Labeller extends Panel {
     window.removeEventListener("keydown", this.onKey, true)
     window.removeEventListener("keyup", this.onKeyUp, true)
     window.removeEventListener("blur", this.onBlur)
+    clearTimeout(this.resting)
     outbox().listeners.delete(this.onNews)
     outbox().send()
   }
@@ -155,8 +156,11 @@ class Labeller extends Panel {
 
   prefetch() {
     for (const item of this.queue.slice(this.at + 1, this.at + 1 + PREFETCH)) this.picture(this.address(item))
+    clearTimeout(this.resting)
     if (this.item && this.data.composites.length > 1) {
-      this.picture(this.address(this.item, (this.composite + 1) % this.data.composites.length))
+      // Only for somebody who stays: a fast typist needs the next pictures first.
+      const other = this.address(this.item, (this.composite + 1) % this.data.composites.length)
+      this.resting = setTimeout(() => this.picture(other), 250)
     }
   }
 

@@ -25,7 +25,7 @@ class Outbox {
     this.tab = sessionStorage.getItem("spatialnet.tab") || uuid()
     sessionStorage.setItem("spatialnet.tab", this.tab)
     this.adopt(true)
-    window.addEventListener("pagehide", () => this.send())
+    window.addEventListener("pagehide", () => this.send(true))
     window.addEventListener("online", () => this.flush(0))
     setInterval(() => this.adopt(false), ORPHAN_SECONDS * 1000)
   }
@@ -72,9 +72,10 @@ class Outbox {
     this.timer = setTimeout(() => { this.timer = 0; this.send() }, milliseconds)
   }
 
-  async send() {
+  /* One request at a time, so that the order stays; a page that is left cannot wait for the one before. */
+  async send(leaving = false) {
     const batch = [...this.waiting.values()].filter(event => !this.sending.has(event.uuid)).slice(0, BATCH)
-    if (!batch.length || (this.sending.size && document.visibilityState === "visible")) return
+    if (!batch.length || (this.sending.size && !leaving)) return
     for (const event of batch) {
       this.sending.add(event.uuid)
       event.seen = this.known.get(place(event)) ?? event.seen

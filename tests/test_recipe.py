@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from spatialnet.errors import RecipeInvalid
-from spatialnet.train.recipe import Recipe, sample_recipe
+from spatialnet.recipe import Recipe, sample_recipe
 
 
 def test_a_recipe_survives_toml_also_with_hostile_names():
@@ -56,5 +56,5 @@ def test_continuing_is_shorter_and_names_the_parent():
 
 
 def test_a_form_can_make_a_recipe_without_torch():
-    code = "import sys; from spatialnet.train.recipe import Recipe; Recipe(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from spatialnet.recipe import Recipe; Recipe(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -35,7 +35,7 @@ class Recipe:
         clip: largest norm of the gradient; 0 = off.
         drop_path: stochastic depth of the last block, 0..1.
         label_smoothing: 0..1.
-        balance: 0..1, how far to lean towards rare classes (`spatialnet.model.MultiTaskLoss`).
+        balance: 0..1, how far to lean towards rare classes (`spatialnet.model.losses.MultiTaskLoss`).
         weighting: `static` or `uncertainty`, how the tasks' losses are put together.
         soft_targets: whether to train on soft targets where the data set has them.
         flips: whether to turn and mirror chips (the eight symmetries of the square).
@@ -45,7 +45,6 @@ class Recipe:
         speckle: standard deviation of added SAR speckle (SAR is in decibels), in standard deviations of a
             band.
         sensor_dropout: probability that a sensor is taken away, never the last; only for several sensors.
-        mixup: strength of mixing pairs of chips and their targets (alpha of a beta distribution); 0 = off.
         keep: `best` = the epoch with the best validation, `last` = the last one.
         patience: stop after this many epochs without a better validation; 0 = never.
         precision: `auto`, `float32` or `bfloat16`.
@@ -78,7 +77,6 @@ class Recipe:
     band_dropout: float = 0.0
     speckle: float = 0.2
     sensor_dropout: float = 0.2
-    mixup: float = 0.0
     keep: str = "best"
     patience: int = 0
     precision: str = "auto"
@@ -191,7 +189,6 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "band_dropout": _between(0.0, 0.9),
     "speckle": _between(0.0, 2.0),
     "sensor_dropout": _between(0.0, 0.9),
-    "mixup": _between(0.0, 5.0),
     "keep": _one_of("best", "last"),
     "patience": _between(0, 10_000),
     "precision": _one_of("auto", "float32", "bfloat16"),

@@ -1,0 +1,108 @@
+"""What tests of several rooms share: a workspace, a landscape, scenes on disk; and no way to the network."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import sqlalchemy as sa
+from affine import Affine
+from rasterio.crs import CRS
+
+from spatialnet.database import open_database
+from spatialnet.datasets.landscape import prepare_landscape
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.settings import Settings, load_settings
+
+TRANSFORM = Affine(30, 0, 500_000, 0, -30, 4_000_000)
+UTM = CRS.from_epsg(32617)
+
+
+class NetworkBlocked(RuntimeError):
+    """A test tried to reach another machine."""
+
+
+def _no_network(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect":
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else "localhost"
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    if not _is_here(host):
+        raise NetworkBlocked(f"tests do not reach the network, but {event} was called for {host!r}")
+
+
+def _is_here(host: object) -> bool:
+    text = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+    if text == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def pytest_configure() -> None:
+    sys.addaudithook(_no_network)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An empty workspace."""
+    return load_settings(tmp_path / "workspace")
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[sa.Engine]:
+    """The workspace's database."""
+    engine = open_database(settings.database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def landscape(tmp_path_factory: pytest.TempPathFactory) -> PackedChips:
+    """A small landscape of one sensor; not to be changed."""
+    folder = tmp_path_factory.mktemp("shared") / "landscape"
+    return prepare_landscape(folder, size=192, sensors=("landsat7",))
+
+
+@pytest.fixture(scope="session")
+def landscape_stack(tmp_path_factory: pytest.TempPathFactory) -> PackedChips:
+    """The same landscape seen by three sensors; not to be changed."""
+    return prepare_landscape(tmp_path_factory.mktemp("shared") / "stack", size=192)
+
+
+@pytest.fixture
+def in_workspace(settings: Settings, landscape: PackedChips) -> PackedChips:
+    """The small landscape as a data set of the workspace, free to be changed."""
+    shutil.copytree(landscape.folder, settings.datasets / "landscape")
+    return PackedChips.open(settings.datasets / "landscape")
+
+
+@pytest.fixture
+def write_scene(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a GeoTIFF with rasterio alone: `write_scene("a.tif", pixels, crs=..., nodata=...)`."""
+
+    def write(name: str, pixels: np.ndarray | None = None, **profile: Any) -> Path:
+        if pixels is None:
+            pixels = np.random.default_rng(0).uniform(0, 100, (6, 40, 48)).astype(np.float32)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = {"count": pixels.shape[0], "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype}
+        place = {"driver": "GTiff", "crs": UTM, "transform": TRANSFORM}
+        with rasterio.open(path, "w", **size, **(place | profile)) as target:
+            target.write(pixels)
+        return path
+
+    return write
