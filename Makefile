@@ -48,3 +48,9 @@ chromium:
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# New pictures for the README, taken by the browser tests.
+.PHONY: screenshots
+screenshots: .venv/.installed-dev chromium
+	@mkdir -p docs/screenshots
+	SPATIALNET_SCREENSHOTS=$(CURDIR)/docs/screenshots $(BIN)/pytest -q tests/browser/test_loop.py

@@ -39,7 +39,7 @@ def run(shared: Path | None) -> Result:
         try:
             started = time.perf_counter()
             server.start()
-            page.goto(f"{server.url}/map?layer=Land+cover")
+            page.goto(f"{server.url}/map?layer=land-cover")
             page.wait_for_function(_tiles_of("land-cover"), timeout=200_000)
             scene = time.perf_counter() - started
             page.goto(server.url)

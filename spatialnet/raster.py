@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Interleaving, Resampling
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
-from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform_bounds
+from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from spatialnet.atomic import beside, is_full, not_enough_disk, remove, replacing
@@ -199,15 +199,20 @@ def check_scene(source: DatasetReader, sensor: Sensor) -> None:
         )
 
 
-def read_window(source: DatasetReader, window: Window) -> npt.NDArray[np.float32]:
+def read_window(source: DatasetReader, window: Window, bands: list[int] | None = None) -> npt.NDArray[np.float32]:
     """Pixels of a window: (bands, height, width) float32, NaN for no-data, NaN and infinite values.
+
+    Args:
+        source: an open raster.
+        window: which pixels.
+        bands: which bands, from 1; default all.
 
     Raises:
         SceneUnreadable: the file ends before this window or is damaged there.
     """
     try:
-        pixels: npt.NDArray[np.float32] = source.read(window=window, out_dtype="float32")
-        valid = (source.read_masks(window=window) > 0) & np.isfinite(pixels)
+        pixels: npt.NDArray[np.float32] = source.read(bands, window=window, out_dtype="float32")
+        valid = (source.read_masks(bands, window=window) > 0) & np.isfinite(pixels)
     except _GDAL_ERRORS as error:
         raise _unreadable(source.name) from error
     pixels[~valid] = np.nan
@@ -231,22 +236,35 @@ def read_codes_on_grid(
             raise SceneHasNoCRS(
                 f"{shown_name(path)} has no coordinate reference system. Assign one and import it again."
             )
-        height, width = grid.shape
-        with WarpedVRT(
-            source,
-            crs=grid.crs,
-            transform=grid.transform,
-            width=width,
-            height=height,
-            resampling=Resampling.nearest,
-        ) as warped:
-            codes = warped.read(1, masked=True)
-    known = ~np.ma.getmaskarray(codes) & np.isfinite(codes.data)
-    if not known.any():
+        window = _window_over(source, grid)
+        codes = np.full(grid.shape, -1, np.int32)
+        if window.width > 0 and window.height > 0:
+            values = read_window(source, window, [1])[0]
+            # Not a WarpedVRT: making one would bring the VRT driver back.
+            reproject(
+                np.where(np.isfinite(values), values, -1).astype(np.int32), codes,
+                src_transform=source.window_transform(window), src_crs=source.crs, src_nodata=-1,
+                dst_transform=grid.transform, dst_crs=grid.crs, dst_nodata=-1, resampling=Resampling.nearest,
+            )  # fmt: skip
+    if not (codes >= 0).any():
         raise NothingToRead(
             f"{shown_name(path)} holds no class on the ground of the scene. Choose a land cover of the same place."
         )
-    return np.where(known, np.nan_to_num(codes.data), -1).astype(np.int32)
+    return codes
+
+
+def _window_over(source: DatasetReader, grid: Raster) -> Window:
+    """The window of a raster that covers a grid, two pixels wider; empty where they do not meet."""
+    height, width = grid.shape
+    xs, ys = zip(
+        *(grid.transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))), strict=True
+    )
+    left, bottom, right, top = transform_bounds(grid.crs, source.crs, min(xs), min(ys), max(xs), max(ys))
+    corners = ((left, bottom), (left, top), (right, bottom), (right, top))
+    columns, rows = zip(*(~source.transform @ corner for corner in corners), strict=True)
+    first_c, last_c = max(0, floor(min(columns)) - 2), min(source.width, ceil(max(columns)) + 2)
+    first_r, last_r = max(0, floor(min(rows)) - 2), min(source.height, ceil(max(rows)) + 2)
+    return Window(first_c, first_r, max(0, last_c - first_c), max(0, last_r - first_r))
 
 
 def write_cog(
@@ -279,7 +297,8 @@ def write_cog(
         SceneUnreadable: the folder cannot be written to.
     """
     profile = {
-        "driver": "GTiff", "count": pixels.shape[0], "height": pixels.shape[1], "width": pixels.shape[2],
+        # Else GDAL takes the fourth band of four for an alpha channel.
+        "driver": "GTiff", "photometric": "MINISBLACK", "count": pixels.shape[0], "height": pixels.shape[1], "width": pixels.shape[2],
         "dtype": pixels.dtype, "crs": crs, "transform": transform, "nodata": nodata,
     }  # fmt: skip
     with MemoryFile() as memory:
@@ -325,7 +344,8 @@ def cog_writer(
     """
     working = beside(path.with_suffix(".working"))
     profile = {
-        "driver": "GTiff", "count": count, "height": like.height, "width": like.width, "dtype": dtype, "crs": like.crs,
+        "driver": "GTiff", "photometric": "MINISBLACK", "count": count, "height": like.height,
+        "width": like.width, "dtype": dtype, "crs": like.crs,
         "transform": like.transform, "nodata": nodata, "tiled": True, "compress": "DEFLATE", "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
     try:
@@ -363,9 +383,9 @@ def _writing(path: Path, size: int) -> Iterator[None]:
     """Say in our own words why a raster of up to `size` bytes cannot be written."""
     try:
         yield
-    except (*_GDAL_ERRORS, OSError) as error:
-        # GDAL does not say why a write failed, so the disk itself is asked.
-        if not _disk_holds(path.parent, size):
+    except (*_GDAL_ERRORS, OSError, SystemError) as error:  # rasterio calls an error without a text a SystemError
+        # GDAL does not say why a write failed, so the disk itself is asked; overviews and GDAL's own files come on top.
+        if not _disk_holds(path.parent, 2 * size):
             raise not_enough_disk(path.name) from error
         raise SceneUnreadable(f"{path.name} could not be written ({error}). Check the folder's permissions.") from error
 

@@ -35,7 +35,9 @@ class Recipe:
         clip: largest norm of the gradient; 0 = off.
         drop_path: stochastic depth of the last block, 0..1.
         label_smoothing: 0..1.
-        balance: 0..1, how far to lean towards rare classes (`spatialnet.model.losses.MultiTaskLoss`).
+        balance: 0..1, how far tasks of kind `multiclass` lean towards rare classes
+            (`spatialnet.model.losses.MultiTaskLoss`).
+        balance_binary: the same for `binary`; 1 suits balanced accuracy, which counts both classes alike.
         weighting: `static` or `uncertainty`, how the tasks' losses are put together.
         soft_targets: whether to train on soft targets where the data set has them.
         flips: whether to turn and mirror chips (the eight symmetries of the square).
@@ -68,7 +70,8 @@ class Recipe:
     clip: float = 1.0
     drop_path: float = 0.1
     label_smoothing: float = 0.0
-    balance: float = 0.5
+    balance: float = 0.25
+    balance_binary: float = 1.0
     weighting: str = "static"
     soft_targets: bool = True
     flips: bool = True
@@ -145,7 +148,7 @@ def sample_recipe() -> Recipe:
     all chips come from one scene, where absolute brightness tells classes apart.
     """
     return Recipe(
-        name="first run", preset="nano", epochs=15, batch_size=32, brightness=0.0, noise=0.02, balance=0.5, keep="last"
+        name="first run", preset="nano", epochs=15, batch_size=32, brightness=0.0, noise=0.02, keep="last"
     )
 
 
@@ -183,6 +186,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "drop_path": _between(0.0, 0.9),
     "label_smoothing": _between(0.0, 0.9),
     "balance": _between(0.0, 1.0),
+    "balance_binary": _between(0.0, 1.0),
     "weighting": _one_of("static", "uncertainty"),
     "brightness": _between(0.0, 2.0),
     "noise": _between(0.0, 2.0),

@@ -20,18 +20,25 @@ def test_a_file_is_replaced_whole(tmp_path):
 
 
 def test_what_goes_wrong_leaves_the_old_file_and_nothing_else(tmp_path):
+    def fail() -> None:
+        with replacing(path) as partial:
+            partial.write_text("half")
+            raise ZeroDivisionError
+
     path = tmp_path / "a.json"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as partial:
-        partial.write_text("half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_said_in_our_words(number):
-    with pytest.raises(NotEnoughDisk, match=r"The disk is full: the map was not written\. Free some space"), full_disk_said("the map"):
+    with (
+        pytest.raises(NotEnoughDisk, match=r"The disk is full: the map was not written\. Free some space"),
+        full_disk_said("the map"),
+    ):
         raise OSError(number, os.strerror(number))
 
 

@@ -13,7 +13,10 @@ def test_a_sensor_survives_json():
 
 @pytest.mark.parametrize(
     ("name", "rgb"),
-    [("rgb", (0, 1, 2)), ("naip", (0, 1, 2)), ("landsat7", (2, 1, 0)), ("sentinel2_l1c", (3, 2, 1)), ("sentinel1", (0, 1, 0)), ("elevation", (0, 0, 0))],
+    [
+        ("rgb", (0, 1, 2)), ("naip", (0, 1, 2)), ("landsat7", (2, 1, 0)), ("sentinel2_l1c", (3, 2, 1)),
+        ("sentinel1", (0, 1, 0)), ("elevation", (0, 0, 0)),
+    ],
 )  # fmt: skip
 def test_red_green_and_blue_are_found_by_wavelength(name, rgb):
     assert SENSORS[name].rgb() == rgb

@@ -13,7 +13,12 @@ def test_a_task_survives_json():
 
 @pytest.mark.parametrize(
     ("kind", "outputs", "metric"),
-    [("multiclass", 2, "macro_f1"), ("multilabel", 2, "mean_ap"), ("binary", 1, "balanced_accuracy"), ("count", 2, "mae")],
+    [
+        ("multiclass", 2, "macro_f1"),
+        ("multilabel", 2, "mean_ap"),
+        ("binary", 1, "balanced_accuracy"),
+        ("count", 2, "mae"),
+    ],
 )
 def test_each_kind_has_its_outputs_and_metric(kind, outputs, metric):
     task = Task("cover_of_trees", kind, ("no", "yes"))

@@ -44,9 +44,10 @@ class MultiTaskLoss(nn.Module):
         weighting: `static` = every task counts 1; `uncertainty` = learned weights (Kendall et al., 2018).
         label_smoothing: 0..1, for `multiclass` and `binary`.
         priors: share of each class in the training targets, (classes,) per `multiclass` or `binary` task.
-        balance: 0..1. The logits of tasks with priors are raised by `balance` times the log prior inside the
-            loss, so that the model's own outputs lean towards rare classes (1: as if all classes were equally
-            frequent).
+        balance: 0..1, for `multiclass`. The logits of tasks with priors are raised by `balance` times the log prior
+            inside the loss, so that the model's own outputs lean towards rare classes (1: as if all classes were
+            equally frequent).
+        balance_binary: the same for `binary`.
 
     Source: static weights: Kurin et al., 2022 (arXiv 2201.04122); logit adjustment: Menon et al., 2021 (arXiv
     2007.07314).
@@ -60,6 +61,7 @@ class MultiTaskLoss(nn.Module):
         label_smoothing: float = 0.0,
         priors: Mapping[str, Tensor] | None = None,
         balance: float = 0.0,
+        balance_binary: float = 0.0,
     ) -> None:
         super().__init__()
         self.tasks = {task.name: task for task in tasks}
@@ -69,8 +71,9 @@ class MultiTaskLoss(nn.Module):
         )
         self.shift: dict[str, Tensor] = {}
         for name, prior in (priors or {}).items():
-            log_prior = prior.float().clamp_min(1e-4).log() * balance
-            self.shift[name] = log_prior[1] - log_prior[0] if self.tasks[name].kind == "binary" else log_prior
+            logs = prior.float().clamp_min(1e-4).log()
+            binary = self.tasks[name].kind == "binary"
+            self.shift[name] = (logs[1] - logs[0]) * balance_binary if binary else logs * balance
 
     def forward(
         self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None

@@ -79,6 +79,7 @@ class Training:
             label_smoothing=recipe.label_smoothing,
             priors={name: prior for name, prior in found.items() if prior is not None},
             balance=recipe.balance,
+            balance_binary=recipe.balance_binary,
         ).to(self.device)
         pretrained = self.origin["name"] not in (NONE, "parent")
         self.state = TrainingState(self.model, self.loss, recipe, pretrained=pretrained)

@@ -105,7 +105,7 @@ def test_a_weight_of_zero_takes_a_chip_out_and_a_double_weight_counts_twice():
 
 def test_full_balance_makes_the_frequent_class_no_better_guess():
     task = TASKS[2:3]
-    loss = MultiTaskLoss(task, priors={"rural_urban": torch.tensor([0.9, 0.1])}, balance=1.0)
+    loss = MultiTaskLoss(task, priors={"rural_urban": torch.tensor([0.9, 0.1])}, balance_binary=1.0)
     bias = torch.zeros(1, requires_grad=True)
     targets = torch.tensor([0.0] * 9 + [1.0])
     loss({"rural_urban": bias.expand(10)}, {"rural_urban": targets}).total.backward()

@@ -1,6 +1,6 @@
 import re
 
-from spatialnet.train import Recipe
+from spatialnet.recipe import Recipe
 from spatialnet.train.__main__ import main
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from spatialnet.errors import CheckpointDoesNotFit, DataSetInvalid, RecipeInvalid, WeightsUnavailable
 from spatialnet.model import load_model
-from spatialnet.train import Recipe, estimate_seconds, train
+from spatialnet.recipe import Recipe
+from spatialnet.train import estimate_seconds, train
 
 SHORT = Recipe(preset="nano", epochs=3, batch_size=5, weighting="uncertainty", precision="float32", patch=4)
 

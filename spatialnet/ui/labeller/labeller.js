@@ -351,7 +351,7 @@ class Labeller extends Panel {
     const task = this.data.tasks.find(t => t.name === name), mine = this.done.find(said => said.uuid === own)
     if (!task || !mine) return
     const text = `Chip ${chip} was also labelled by ${other.person} as ${answerText(task, other)}; `
-      + `yours (${answerText(task, mine)}) is kept as the latest. Z takes it back.`
+      + `yours (${answerText(task, mine)}) is kept as the latest.${mine === this.done.at(-1) ? " Z takes it back." : ""}`
     this.notes.push({ text, chip, task: name, mine })
   }
 }

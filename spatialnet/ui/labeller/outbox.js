@@ -17,6 +17,7 @@ class Outbox {
   constructor() {
     this.waiting = new Map() // uuid -> event, in the order in which they were made
     this.sending = new Set()
+    this.adopted = new Set() // of another tab that seems to be closed
     this.known = new Map() // dataset/task/chip -> highest event id seen
     this.failures = 0
     this.listeners = new Set()
@@ -40,7 +41,9 @@ class Outbox {
     }
     for (const item of left.sort((a, b) => a.at - b.at)) {
       const mine = own && item.tab === this.tab
-      if (mine || Date.now() - item.at > ORPHAN_SECONDS * 1000) this.waiting.set(item.event.uuid, item.event)
+      if (!mine && Date.now() - item.at < ORPHAN_SECONDS * 1000) continue
+      this.waiting.set(item.event.uuid, item.event)
+      if (!mine) this.adopted.add(item.event.uuid)
     }
     if (this.waiting.size) this.flush(0)
   }
@@ -49,8 +52,8 @@ class Outbox {
     this.url = url
     this.waiting.set(event.uuid, event)
     try {
-      localStorage.setItem(STORE + event.uuid, JSON.stringify({ at: Date.now(), tab: this.tab, url, event }))
-    } catch { this.storeFull = true } // the event still waits in this page
+      localStorage.setItem(STORE + event.uuid, JSON.stringify({ at: Date.now(), tab: this.tab, event }))
+    } catch { /* the browser's store is full: the event still waits in this page */ }
     this.flush(200)
   }
 
@@ -63,6 +66,7 @@ class Outbox {
 
   drop(id) {
     this.waiting.delete(id)
+    this.adopted.delete(id)
     localStorage.removeItem(STORE + id)
   }
 
@@ -72,10 +76,13 @@ class Outbox {
     this.timer = setTimeout(() => { this.timer = 0; this.send() }, milliseconds)
   }
 
-  /* One request at a time, so that the order stays; a page that is left cannot wait for the one before. */
+  /* One request at a time, so that the order stays. A page that is left cannot wait for the one before and sends all again;
+   * the server knows events that it has. */
   async send(leaving = false) {
-    const batch = [...this.waiting.values()].filter(event => !this.sending.has(event.uuid)).slice(0, BATCH)
-    if (!batch.length || (this.sending.size && !leaving)) return
+    if (this.sending.size && !leaving) return
+    for (const id of this.adopted) if (!localStorage.getItem(STORE + id)) this.drop(id) // its own tab has dealt with it
+    const batch = [...this.waiting.values()].slice(0, BATCH)
+    if (!batch.length) return
     for (const event of batch) {
       this.sending.add(event.uuid)
       event.seen = this.known.get(place(event)) ?? event.seen
