@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spatialnet.datasets import landscape, raleigh
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetInvalid, DataSetNotFound, SampleUnavailable
+from spatialnet.jobs.launch import Jobs
+from spatialnet.jobs.reporter import Reporter
 from spatialnet.jobs.requests import request_first_run
+from spatialnet.jobs.store import Job
 from spatialnet.settings import Settings
-
-if TYPE_CHECKING:
-    from spatialnet.jobs.launch import Jobs
-    from spatialnet.jobs.store import Job
-    from spatialnet.jobs.worker import Reporter
 
 
 def prepare_sample(jobs: Jobs, job: Job, report: Reporter) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ from spatialnet.datasets.catalogue import chip_table, open_dataset
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetInvalid
 from spatialnet.evaluate.report import evaluate_run
+from spatialnet.jobs.launch import Jobs
+from spatialnet.jobs.reporter import Reporter
+from spatialnet.jobs.store import Job
 from spatialnet.label.store import LabelStore
 from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.predict.chips import predict_chips
@@ -20,11 +23,6 @@ from spatialnet.runs import Run, open_run, write_json
 from spatialnet.tasks import Task
 from spatialnet.train import Recipe, train
 from spatialnet.train.loop import resolve_device
-
-if TYPE_CHECKING:
-    from spatialnet.jobs.launch import Jobs
-    from spatialnet.jobs.store import Job
-    from spatialnet.jobs.worker import Reporter
 
 TRAIN_SHARE = 0.85
 """Share of the progress bar that training takes; the rest is prediction and measuring."""
