@@ -147,9 +147,7 @@ def sample_recipe() -> Recipe:
     Chosen by cross-validation over blocks of the sample's training and validation splits. Changes of brightness hurt there:
     all chips come from one scene, where absolute brightness tells classes apart.
     """
-    return Recipe(
-        name="first run", preset="nano", epochs=15, batch_size=32, brightness=0.0, noise=0.02, keep="last"
-    )
+    return Recipe(name="first run", preset="nano", epochs=15, batch_size=32, brightness=0.0, noise=0.02, keep="last")
 
 
 def _toml(value: Any) -> str:

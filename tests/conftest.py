@@ -19,6 +19,8 @@ from rasterio.crs import CRS
 from spatialnet.database import open_database
 from spatialnet.datasets.landscape import prepare_landscape
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.recipe import Recipe
+from spatialnet.runs import create_run, write_json
 from spatialnet.settings import Settings, load_settings
 
 TRANSFORM = Affine(30, 0, 500_000, 0, -30, 4_000_000)
@@ -106,3 +108,35 @@ def write_scene(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, landscape: PackedChips) -> Settings:
+    """A workspace with the small landscape and a finished run on it, `run-done`; not to be changed.
+
+    The run's network has random weights; everything else about it is real.
+    """
+    import torch
+
+    from spatialnet.evaluate.report import evaluate_run
+    from spatialnet.model import SpatialNetViT, save_model
+    from spatialnet.predict.chips import predict_chips
+    from spatialnet.predict.table import write_predictions
+
+    settings = load_settings(tmp_path_factory.mktemp("finished") / "workspace")
+    shutil.copytree(landscape.folder, settings.datasets / "landscape")
+    data = PackedChips.open(settings.datasets / "landscape")
+    torch.manual_seed(0)
+    model = SpatialNetViT(data.sensors, data.tasks, "nano", chip_size=16, gsd_m=data.gsd_m, patch=8).eval()
+    model.set_statistics({sensor.name: data.statistics(sensor.name) for sensor in data.sensors})
+    recipe = Recipe(name="done {{7*7}} <b>", preset="nano", patch=8, epochs=1)
+    info = {
+        "title": recipe.name, "dataset": "landscape", "fingerprint": data.fingerprint, "label_version": 0, "parent": "",
+        "tasks": [task.to_dict() for task in data.tasks], "sensors": [sensor.to_dict() for sensor in data.sensors],
+    }  # fmt: skip
+    folder = create_run(settings, info, recipe.to_toml()).folder.rename(settings.runs / "run-done")
+    save_model(folder / "model.safetensors", model, extra={"fingerprint": data.fingerprint})
+    scores = predict_chips(model, data)
+    write_predictions(folder / "predictions.parquet", data.tasks, scores)
+    write_json(folder / "report.json", evaluate_run(data, {t.name: data.targets(t.name) for t in data.tasks}, scores))
+    return settings

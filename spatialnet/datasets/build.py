@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rasterio.warp import transform
 from spatialnet.atomic import beside, full_disk_said, remove
 from spatialnet.datasets.class_raster import NO_CLASS, CellGrid, class_bands
 from spatialnet.datasets.derive import Rules, cover_shares, derive_targets, window_means
-from spatialnet.datasets.packed import SPLITS, PackedChips, fingerprint
+from spatialnet.datasets.packed import SPLITS, PackedChips, fingerprint, save_array, write_array
 from spatialnet.datasets.splits import TRAIN, BlockPlan, block_splits, split_counts
 from spatialnet.errors import BandsDoNotMatch, NothingToRead
 from spatialnet.raster import Raster, write_cog
@@ -135,8 +135,8 @@ def _write(
     splits, blocks = block_splits(rows, columns, chipping.size, strata, plan)
     for part in ("chips", "targets", "soft", "scenes", "maps"):
         (folder / part).mkdir()
-    _save(folder / "splits.npy", splits)
-    _save(folder / "blocks.npy", blocks)
+    save_array(folder / "splits.npy", splits)
+    save_array(folder / "blocks.npy", blocks)
     progress(0.4, "Deriving targets")
     targets = _write_targets(folder, stack, rules, shares, rows, columns, chipping)
     progress(0.5, "Cutting chips")
@@ -223,13 +223,13 @@ def _write_targets(
     targets: dict[str, npt.NDArray[Any]] = {}
     for rule in rules.rules:
         derived = derive_targets(shares, rule)
-        _save(folder / "targets" / f"{rule.task.name}.npy", derived.hard)
-        _save(folder / "soft" / f"{rule.task.name}.npy", derived.soft)
+        save_array(folder / "targets" / f"{rule.task.name}.npy", derived.hard)
+        save_array(folder / "soft" / f"{rule.task.name}.npy", derived.soft)
         targets[rule.task.name] = derived.hard
     for task, layers in stack.counts.items():
         counts = [window_means(layer, rows, columns, chipping.size) * chipping.size**2 for layer in layers]
         targets[task.name] = np.round(np.stack(counts, axis=1)).astype(np.float32)
-        _save(folder / "targets" / f"{task.name}.npy", targets[task.name])
+        save_array(folder / "targets" / f"{task.name}.npy", targets[task.name])
     return targets
 
 
@@ -247,7 +247,7 @@ def _write_chips(
         return raster.pixels[:, row : row + chipping.size, column : column + chipping.size]
 
     shape = (len(rows), len(sensor.bands), chipping.size, chipping.size)
-    _write_array(folder / "chips" / f"{sensor.name}.npy", shape, np.float32, map(cut, range(len(rows))))
+    write_array(folder / "chips" / f"{sensor.name}.npy", shape, np.float32, map(cut, range(len(rows))))
     train = np.flatnonzero(splits == TRAIN)
     sample = np.sort(np.random.default_rng(0).permutation(train)[:STATISTICS_SAMPLE])
     values = np.stack([cut(chip) for chip in sample]).astype(np.float64)
@@ -326,22 +326,6 @@ def _certain(task: Task, targets: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if task.kind == "binary":
         return np.stack([1 - targets, targets], axis=1).astype(np.float32)
     return targets.astype(np.float32)
-
-
-def _save(path: Path, array: npt.NDArray[Any]) -> None:
-    _write_array(path, array.shape, array.dtype, [array])
-
-
-def _write_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, parts: Iterable[npt.NDArray[Any]]) -> None:
-    """Write an array part by part.
-
-    Neither `np.save` nor a memory map: on a full disk the first says nothing of the disk, the second ends the process.
-    """
-    with path.open("wb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(np.ascontiguousarray(part, dtype).tobytes())
 
 
 def _swap(partial: Path, folder: Path) -> None:

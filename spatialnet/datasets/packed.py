@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spatialnet.atomic import full_disk_said
 from spatialnet.errors import DataSetInvalid, DataSetNotFound
 from spatialnet.sensors import Sensor
 from spatialnet.tasks import Task
@@ -179,3 +181,29 @@ def fingerprint(folder: Path) -> str:
             while part := file.read(1 << 20):
                 digest.update(part)
     return digest.hexdigest()[:16]
+
+
+def save_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an array as `np.load` reads it; see `write_array`."""
+    write_array(path, array.shape, array.dtype, [array])
+
+
+def write_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, parts: Iterable[npt.NDArray[Any]]) -> None:
+    """Write an array part by part, as `np.load` reads it.
+
+    Neither `np.save` nor a memory map: on a full disk the first says nothing of the disk, the second ends the process.
+
+    Args:
+        path: the file to write.
+        shape: of the whole array.
+        dtype: of the whole array.
+        parts: along the first axis, in order.
+
+    Raises:
+        NotEnoughDisk: the disk is full.
+    """
+    with full_disk_said(path.name), path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).tobytes())

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spatialnet.datasets.catalogue import chip_table, open_dataset
-from spatialnet.datasets.packed import PackedChips
+from spatialnet.datasets.packed import PackedChips, save_array
 from spatialnet.errors import DataSetInvalid
 from spatialnet.evaluate.report import evaluate_run
 from spatialnet.jobs.launch import Jobs
@@ -56,14 +56,14 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
         heartbeat=beat,
         weights_folder=jobs.settings.weights,
     )
-    report(TRAIN_SHARE, "Predicting every chip")
+    predicting = "Predicting every chip"
+    report(TRAIN_SHARE, predicting)
     model, _ = load_model(run.folder / "model.safetensors", resolve_device("auto"))
-    scores = predict_chips(model, data)
+    scores = predict_chips(model, data, progress=lambda share: report(TRAIN_SHARE + 0.05 * share, predicting))
     write_predictions(run.folder / "predictions.parquet", data.tasks, scores)
     report(0.9, "Measuring on the test split")
     measured = evaluate_run(data, targets, scores)
-    report(0.95, "Predicting the scene")
-    _map_scene(run, data, model)
+    _map_scene(run, data, model, report)
     write_json(run.folder / "report.json", measured)
     return "; ".join(_sentence(data.task(name), values) for name, values in measured["tasks"].items())
 
@@ -82,13 +82,13 @@ def _write_targets(run: Run, data: PackedChips, labels: LabelStore, recipe: Reci
             said = np.asarray(value, np.float64)
             targets[chip] = np.where(np.isfinite(said), np.nan_to_num(said), targets[chip])
             weights[chip] = recipe.correction_weight
-        np.save(run.folder / "targets" / f"{task.name}.npy", targets)
-        np.save(run.folder / "weights" / f"{task.name}.npy", weights)
+        save_array(run.folder / "targets" / f"{task.name}.npy", targets)
+        save_array(run.folder / "weights" / f"{task.name}.npy", weights)
         result[task.name] = targets
     return result
 
 
-def _map_scene(run: Run, data: PackedChips, model: SpatialNetViT) -> None:
+def _map_scene(run: Run, data: PackedChips, model: SpatialNetViT, report: Reporter) -> None:
     scenes = {s.name: data.folder / "scenes" / f"{s.name}.tif" for s in data.sensors}
     scenes = {name: path for name, path in scenes.items() if path.exists()}
     if not scenes:
@@ -101,6 +101,7 @@ def _map_scene(run: Run, data: PackedChips, model: SpatialNetViT) -> None:
         run.folder / "maps",
         stride=int(data.manifest["stride"]),
         origin=(int(first["row"]), int(first["column"])),
+        progress=lambda share: report(0.95 + 0.05 * share, "Predicting the scene"),
     )
 
 

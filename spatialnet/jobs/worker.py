@@ -51,7 +51,8 @@ def work(settings: Settings, identifier: str) -> int:
         raise JobRefused(f"Job {job.id} does not wait for a process: it is {job.state}. `resume` starts a stopped one.")
     jobs.store.set_process(job.id, os.getpid(), psutil.Process().create_time())
     reporter = Reporter(jobs, job)
-    signal.signal(signal.SIGTERM, reporter.stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, reporter.stop)
     print(f"{_now()} attempt {job.attempt}: {job.title}", flush=True)
     try:
         with _device(settings, job, reporter):

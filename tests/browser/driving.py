@@ -98,7 +98,9 @@ class Watched:
 
     def _console(self, message: ConsoleMessage) -> None:
         probe = str(message.location.get("url", "")).endswith(_PROBES)
-        if message.type == "error" and not probe and "ERR_CONNECTION_REFUSED" not in message.text:
+        # What a page says when a test kills its server on purpose.
+        gone = "ERR_CONNECTION_REFUSED" in message.text or "when disconnected from server" in message.text
+        if message.type == "error" and not probe and not gone:
             self.errors.append(f"{message.text} at {message.location.get('url')}")
 
     def _response(self, response: Response) -> None:
