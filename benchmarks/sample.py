@@ -29,14 +29,13 @@ SEEDS = (0, 1, 2)
 def run(shared: Path | None) -> Result:
     """Train three seeds in a temporary workspace."""
     del shared
-    from spatialnet.recipe import sample_recipe
-
     from spatialnet.datasets.raleigh import prepare_raleigh
     from spatialnet.errors import SampleUnavailable
     from spatialnet.evaluate.report import evaluate_run
     from spatialnet.model import load_model
     from spatialnet.predict.chips import predict_chips
-    from spatialnet.train import train
+    from spatialnet.recipe import sample_recipe
+    from spatialnet.train.run import train
 
     reports: list[dict[str, Any]] = []
     seconds: list[float] = []

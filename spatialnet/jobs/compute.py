@@ -86,7 +86,7 @@ class Compute:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "spatialnet.jobs.compute_server"],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=REPOSITORY, start_new_session=True,
-                    env={**os.environ, "SPATIALNET_DATA": str(self._settings.workspace)},
+                    env={**os.environ, "SPATIALNET_DATA": str(self._settings.workspace), "OMP_WAIT_POLICY": "PASSIVE"},
                 )  # fmt: skip
             self._answers = queue.Queue()
             assert self._process.stdout is not None  # noqa: S101 - it was opened with a pipe

@@ -24,7 +24,8 @@ from spatialnet.settings import REPOSITORY, Settings
 CANCEL_GRACE_SECONDS = 20.0
 """How long a cancelled job may take to save its state before it is killed."""
 
-_children: dict[str, subprocess.Popen[bytes]] = {}
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Processes that this one started, by process id, until they have ended."""
 
 
 class Jobs:
@@ -67,9 +68,9 @@ class Jobs:
 
     def reconcile(self) -> list[Job]:
         """Mark jobs whose process is gone as lost; see `JobStore.reconcile`."""
-        for identifier, child in list(_children.items()):
+        for pid, child in list(_children.items()):
             if child.poll() is not None:  # also takes the zombie off the process table
-                del _children[identifier]
+                del _children[pid]
         return self.store.reconcile()
 
     def log(self, identifier: str, lines: int = 200) -> str:
@@ -87,6 +88,8 @@ class Jobs:
             "SPATIALNET_DATA": str(self.settings.workspace),
             "SPATIALNET_DATABASE": self.settings.database_url,
             "PYTHONUNBUFFERED": "1",
+            # Threads that wait by spinning starve the app, and each other, on a machine of few cores.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
         folder = self.settings.jobs / job.id
         try:
@@ -101,7 +104,7 @@ class Jobs:
         except (OSError, NotEnoughDisk) as error:
             self.store.end(job.id, "failed", f"Its process could not be started: {error}")
             raise
-        _children[job.id] = child
+        _children[child.pid] = child
         with suppress(psutil.Error):  # it may have ended already; it then wrote its own end
             self.store.set_process(job.id, child.pid, psutil.Process(child.pid).create_time())
         return self.store.get(job.id)

@@ -19,10 +19,11 @@ from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.predict.chips import predict_chips
 from spatialnet.predict.scene import predict_scene
 from spatialnet.predict.table import write_predictions
+from spatialnet.recipe import Recipe
 from spatialnet.runs import Run, open_run, write_json
 from spatialnet.tasks import Task
-from spatialnet.train import Recipe, train
 from spatialnet.train.loop import resolve_device
+from spatialnet.train.run import train
 
 TRAIN_SHARE = 0.85
 """Share of the progress bar that training takes; the rest is prediction and measuring."""

@@ -47,7 +47,6 @@ class Chips:
         model: gives the normalisation and the device.
         targets: per task what `training_targets` gives.
         weights: (chips of the data set,) per task.
-        limit: use only the first so many.
     """
 
     def __init__(
@@ -57,9 +56,8 @@ class Chips:
         model: SpatialNetViT,
         targets: Mapping[str, npt.NDArray[Any]],
         weights: Mapping[str, npt.NDArray[np.float32]],
-        limit: int | None = None,
     ) -> None:
-        self.indices = data.in_split(split)[:limit]
+        self.indices = data.in_split(split)
         self.model = model
         device = model.device
         self.present = {s: torch.from_numpy(data.present(s)[self.indices]).to(device) for s in model.sensors}

@@ -41,7 +41,6 @@ class Training:
         recipe: the run's recipe.
         device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
         weights_folder: where `file:` weights lie and converted ones are kept.
-        limit: use only so many chips of each split; for estimates.
 
     Raises:
         NothingToRead: the training split is empty.
@@ -56,7 +55,6 @@ class Training:
         recipe: Recipe,
         device: str,
         weights_folder: Path,
-        limit: int | None = None,
     ) -> None:
         self.run, self.recipe, self.data = run, recipe, data
         self.device = resolve_device(device)
@@ -68,8 +66,8 @@ class Training:
         weights = {t.name: run_weights(run, data, t) for t in data.tasks}
         soft = recipe.soft_targets
         targets = {t.name: training_targets(run, data, t, weights[t.name], soft=soft) for t in data.tasks}
-        self.train_chips = Chips(data, "train", self.model, targets, weights, limit)
-        self.validation_chips = Chips(data, "validation", self.model, {}, {}, limit)
+        self.train_chips = Chips(data, "train", self.model, targets, weights)
+        self.validation_chips = Chips(data, "validation", self.model, {}, {})
         if not len(self.train_chips):
             raise NothingToRead(f"Data set {data.name} has no chips to train on. Choose one with a training split.")
         found = {t.name: priors(t, targets[t.name][self.train_chips.indices]) for t in data.tasks}

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import JobRefused
 from spatialnet.jobs.requests import request_sample
+from spatialnet.jobs.store import is_alive
 from spatialnet.runs import create_run
 from spatialnet.settings import REPOSITORY
 from tests.jobs.conftest import kill
@@ -62,7 +64,10 @@ def test_the_prepared_sample_gets_its_first_run_which_waits_for_the_device(jobs,
         jobs.cancel(training.id)
         ended = until(training, lambda j: not j.live, seconds=10)
         assert ended.state == "cancelled"
-    assert not psutil.pid_exists(ended.pid) or psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE
+    end = time.monotonic() + 10
+    while is_alive(ended):
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_job_cancelled_at_once_is_cancelled_and_not_lost(jobs, until, no_first_run):
@@ -115,10 +120,12 @@ def test_work_of_an_unknown_kind_fails_with_a_sentence(jobs, until):
 
 
 def test_an_unexpected_error_is_a_sentence_for_people_and_a_traceback_in_the_log(jobs, until):
-    job = until(jobs.submit("train", "Train", {"no": "run"}), lambda j: not j.live)
+    (jobs.settings.datasets / "landscape").symlink_to("nowhere")
+    job = until(request_sample(jobs, "landscape"), lambda j: not j.live)
     assert job.state == "failed"
-    assert job.text == "It stopped with KeyError. The log tells more; then resume it."
+    assert job.text == "It stopped with NotADirectoryError. The log tells more; then resume it."
     assert "Traceback" in jobs.log(job.id)
+    assert [entry.name for entry in jobs.settings.datasets.iterdir()] == ["landscape"]
 
 
 def test_a_job_that_has_a_process_or_has_ended_is_not_done_by_another(jobs, settings):
@@ -181,7 +188,7 @@ def test_two_jobs_never_hold_the_device_together(settings):
         output, _ = process.communicate(timeout=60)
         spans.append(tuple(map(float, output.splitlines()[-1].split())))
     spans.sort()
-    for (_, end), (begin, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (begin, _) in pairwise(spans):
         assert end <= begin
 
 

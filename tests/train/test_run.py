@@ -2,7 +2,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from spatialnet.errors import CheckpointDoesNotFit, DataSetInvalid, RecipeInvalid, WeightsUnavailable
 from spatialnet.model import load_model
 from spatialnet.recipe import Recipe
-from spatialnet.train import estimate_seconds, train
+from spatialnet.train.run import train
 
 SHORT = Recipe(preset="nano", epochs=3, batch_size=5, weighting="uncertainty", precision="float32", patch=4)
 
@@ -67,7 +66,7 @@ KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.train import train
+from spatialnet.train.run import train
 torch.set_num_threads(int(sys.argv[3]))
 asked = iter(range(1000))
 def die_at_seven():
@@ -144,14 +143,3 @@ def test_patience_ends_a_run_that_no_longer_improves(make_data, make_run):
     result = train(make_run(recipe), make_data(), device="cpu")
     assert result["state"] == "finished"
     assert result["step"] < result["steps"] / 2
-
-
-def test_the_estimate_is_of_the_right_size_and_writes_nothing(make_data, make_run, tmp_path):
-    data = make_data(chips=90, sensors=("landsat7",))
-    recipe = replace(SHORT, epochs=6, patch=1)
-    before = sorted(p for p in tmp_path.rglob("*"))
-    guess = estimate_seconds(recipe, data, device="cpu")
-    assert sorted(p for p in tmp_path.rglob("*")) == before
-    begin = time.monotonic()
-    train(make_run(recipe), data, device="cpu")
-    assert 0.2 < guess / (time.monotonic() - begin) < 5

@@ -1,0 +1,123 @@
+"""A training as a real job: it waits for the device, is killed, resumed and ends with everything that a run has."""
+
+import fcntl
+import json
+import time
+import uuid
+
+import numpy as np
+import rasterio
+
+from spatialnet.datasets.catalogue import chip_table
+from spatialnet.datasets.class_raster import NO_CLASS
+from spatialnet.jobs.requests import request_training
+from spatialnet.label import LabelEvent, LabelStore
+from spatialnet.predict.table import read_predictions
+from spatialnet.recipe import Recipe
+from spatialnet.runs import open_run
+from tests.jobs.conftest import kill
+
+RECIPE = Recipe(name="first", preset="nano", patch=8, epochs=30, batch_size=64, correction_weight=3.0)
+
+
+def say(engine, **fields) -> None:
+    event = {"uuid": str(uuid.uuid4()), "person": "Ann", "kind": "label", "dataset": "landscape"} | fields
+    LabelStore(engine).append([LabelEvent(**event)])
+
+
+def test_a_training_survives_kill_9_and_learns_from_corrections(jobs, until, engine, in_workspace):
+    data = in_workspace
+    train = data.in_split("train")
+    wrong = int((data.targets("land_use")[train[0]] + 1) % 6)
+    say(engine, chip=int(train[0]), task="land_use", value=wrong)
+    say(engine, chip=int(train[1]), task="presence", value=[1, None, 0, None, None, None])
+    version = LabelStore(engine).version()
+    say(engine, chip=int(train[2]), task="land_use", value=0)  # after the version that the run is asked to use
+
+    with (jobs.settings.locks / "device.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        job = request_training(jobs, data, RECIPE, label_version=version, corrections=2)
+        assert until(job, lambda j: "Waiting for another job" in j.text).state == "queued"
+    run = open_run(jobs.settings, job.spec["run"])
+    until(job, lambda _: (run.folder / "checkpoint.safetensors").exists())
+    kill(jobs.store.get(job.id))
+    assert until(job, lambda j: not j.live).state == "lost"
+    before = run.history()[-1]["step"]
+    assert not run.done
+
+    jobs.resume(job.id)
+    done = until(job, lambda j: not j.live)
+    assert (done.state, done.attempt) == ("done", 2)
+    assert "Land use: macro f1 0." in done.text
+    assert "(baseline 0." in done.text
+
+    log = (run.folder / "log.txt").read_text()
+    assert "going on at step" in log  # it did not begin anew
+    ends = [line["epoch"] for line in run.history() if "validation" in line]
+    assert ends == list(range(1, 31))
+    steps = [line["step"] for line in run.history()]
+    assert steps == sorted(set(steps))
+    assert steps[-1] > before
+
+    corrected, weights = (np.load(run.folder / part / "land_use.npy") for part in ("targets", "weights"))
+    derived = data.targets("land_use")
+    assert corrected[train[0]] == wrong
+    assert np.flatnonzero(corrected != derived).tolist() == [train[0]]
+    assert np.flatnonzero(weights == 3).tolist() == [train[0]]
+    assert (np.delete(weights, train[0]) == 1).all()
+    presence, known = np.load(run.folder / "targets" / "presence.npy")[train[1]], data.targets("presence")[train[1]]
+    assert presence.tolist() == [1, known[1], 0, *known[3:].tolist()]  # what the person left open stays as derived
+
+    assert_it_has_everything(open_run(jobs.settings, run.name), data)
+
+
+def assert_it_has_everything(run, data) -> None:
+    assert run.done
+    scores = read_predictions(run.folder / "predictions.parquet", data.tasks)
+    assert {name: len(values) for name, values in scores.items()} == {task.name: len(data) for task in data.tasks}
+    table = chip_table(data)
+    assert set(run.report["tasks"]) == {task.name for task in data.tasks}
+    for task in data.tasks:
+        values = run.report["tasks"][task.name]
+        assert {"run", "majority", "band_statistics", "margin"} <= values.keys()
+        with (
+            rasterio.open(run.folder / "maps" / f"{task.name}.tif") as source,
+            rasterio.open(data.folder / "scenes" / "landsat7.tif") as scene,
+        ):
+            assert (source.shape, source.crs, source.transform) == (scene.shape, scene.crs, scene.transform)
+            if task.kind in ("multiclass", "binary"):
+                band = source.read(1)
+                assert (band != NO_CLASS).all()
+                middle = band[table["row"] + 8, table["column"] + 8]
+                assert (middle == scores[task.name].argmax(axis=1)).mean() > 0.5  # blended, but of the same chips
+    assert not [entry for entry in run.folder.rglob("*") if "partial" in entry.name or "checkpoint" in entry.name]
+
+
+def test_a_cancelled_training_keeps_its_state(jobs, until, in_workspace):
+    job = request_training(jobs, in_workspace, Recipe(preset="nano", patch=8, epochs=5000), label_version=0)
+    folder = jobs.settings.runs / job.spec["run"]
+    until(job, lambda j: j.state == "running" and j.share > 0 and (folder / "checkpoint.safetensors").exists())
+    running = jobs.store.get(job.id)
+    assert running.text.startswith("Epoch ")
+    assert running.progress["seconds_left"] > 0
+    asked = time.monotonic()
+    jobs.cancel(job.id)
+    ended = until(job, lambda j: not j.live)
+    assert ended.state == "cancelled"
+    assert "go on from its last checkpoint" in ended.text
+    assert time.monotonic() - asked < 15
+    assert (folder / "checkpoint.safetensors").exists()
+    assert not (folder / "report.json").exists()
+    last = json.loads((folder / "history.jsonl").read_text().splitlines()[-1])
+    stopped = int((folder / "log.txt").read_text().rsplit("stopped at step ", 1)[1])
+    assert stopped >= last["step"]
+    rebuild(in_workspace)
+    jobs.resume(job.id)
+    failed = until(job, lambda j: not j.live)
+    assert failed.state == "failed"
+    assert failed.text.endswith("was built anew since this run was asked for. Start a new run on it.")
+
+
+def rebuild(data) -> None:
+    manifest = data.manifest | {"fingerprint": "0123456789abcdef"}
+    (data.folder / "dataset.json").write_text(json.dumps(manifest))
