@@ -8,7 +8,6 @@ Figures:
 from __future__ import annotations
 
 import statistics
-import tempfile
 from pathlib import Path
 
 from benchmarks.figures import CannotRun, Figure, Result
@@ -29,45 +28,32 @@ _WATCH = """() => {
     }, true)
 }"""
 
+_COUNT = """() => fetch('/api/labels?dataset=raleigh&task=land_use')
+    .then(answer => answer.json()).then(body => Object.keys(body.labels).length)"""
+
 
 def run(shared: Path | None) -> Result:
     """Label forty chips of the sample, or of the generated landscape where no package index answers."""
     del shared
-    from playwright.sync_api import sync_playwright
+    from tests.browser.driving import app_in_browser, browser_path, settle
 
-    from tests.browser.driving import FLAGS, Server, browser_path, settle
-
-    executable = browser_path()
-    if executable is None:
+    if browser_path() is None:
         raise CannotRun("It needs Chromium; `make chromium` installs it.")
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
-        sync_playwright() as playwright,
-    ):
-        context = playwright.chromium.launch_persistent_context(profile, executable_path=executable, args=FLAGS)
-        page = context.new_page()
-        server = Server(Path(folder))
-        try:
-            server.start()
-            page.goto(server.url)
-            page.get_by_text("Newest run").wait_for(timeout=900_000)  # no training beside the measurement
-            page.goto(f"{server.url}/label")
-            settle(page)
-            page.get_by_text("1 of 200").wait_for(timeout=60_000)
-            page.wait_for_timeout(2000)
-            page.evaluate(_WATCH)
-            for number in range(40):
-                page.keyboard.press(str(1 + number % 5))
-                page.wait_for_timeout(30)
-            page.get_by_text("All saved").wait_for(timeout=30_000)
-            spans = sorted(page.evaluate("window.times"))
-            stored = page.evaluate(
-                "fetch('/api/labels?dataset=raleigh&task=land_use').then(a => a.json()).then(b => Object.keys(b.labels).length)"
-            )
-        finally:
-            server.stop()
-            context.close()
+    with app_in_browser() as (server, page):
+        server.start()
+        page.goto(server.url)
+        page.get_by_text("Newest run").wait_for(timeout=900_000)  # no training beside the measurement
+        page.goto(f"{server.url}/label")
+        settle(page)
+        page.get_by_text("1 of 200").wait_for(timeout=60_000)
+        page.wait_for_timeout(2000)
+        page.evaluate(_WATCH)
+        for number in range(40):
+            page.keyboard.press(str(1 + number % 5))
+            page.wait_for_timeout(30)
+        page.get_by_text("All saved").wait_for(timeout=30_000)
+        spans = sorted(page.evaluate("window.times"))
+        stored = page.evaluate(_COUNT)
     quarter = len(spans) // 4
     return Result(
         [

@@ -11,7 +11,6 @@ Figures:
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 
@@ -21,41 +20,27 @@ from benchmarks.figures import CannotRun, Figure, Result
 def run(shared: Path | None) -> Result:
     """Start the app twice and watch it through a browser."""
     del shared
-    from playwright.sync_api import sync_playwright
+    from tests.browser.driving import app_in_browser, browser_path
 
-    from tests.browser.driving import FLAGS, Server, browser_path
-
-    executable = browser_path()
-    if executable is None:
+    if browser_path() is None:
         raise CannotRun("It needs Chromium; `make chromium` installs it.")
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
-        sync_playwright() as playwright,
-    ):
-        context = playwright.chromium.launch_persistent_context(profile, executable_path=executable, args=FLAGS)
-        page = context.new_page()
-        server = Server(Path(folder))
-        try:
-            started = time.perf_counter()
-            server.start()
-            page.goto(f"{server.url}/map?layer=land-cover")
-            page.wait_for_function(_tiles_of("land-cover"), timeout=200_000)
-            scene = time.perf_counter() - started
-            page.goto(server.url)
-            page.get_by_text("Newest run").wait_for(timeout=900_000)
-            page.goto(f"{server.url}/map")
-            page.wait_for_function(_tiles_of("run"), timeout=200_000)
-            first = time.perf_counter() - started
-            server.stop()
-            started = time.perf_counter()
-            server.start()
-            page.goto(f"{server.url}/map")
-            page.wait_for_function(_tiles_of("run"), timeout=200_000)
-            second = time.perf_counter() - started
-        finally:
-            server.stop()
-            context.close()
+    with app_in_browser() as (server, page):
+        started = time.perf_counter()
+        server.start()
+        page.goto(f"{server.url}/map?layer=land-cover")
+        page.wait_for_function(_tiles_of("land-cover"), timeout=200_000)
+        scene = time.perf_counter() - started
+        page.goto(server.url)
+        page.get_by_text("Newest run").wait_for(timeout=900_000)
+        page.goto(f"{server.url}/map")
+        page.wait_for_function(_tiles_of("run"), timeout=200_000)
+        first = time.perf_counter() - started
+        server.stop()
+        started = time.perf_counter()
+        server.start()
+        page.goto(f"{server.url}/map")
+        page.wait_for_function(_tiles_of("run"), timeout=200_000)
+        second = time.perf_counter() - started
     return Result(
         [
             Figure("first_page_s", first, "s", "lower", 120.0, 1, (first, first)),

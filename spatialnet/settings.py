@@ -1,4 +1,4 @@
-"""Where the workspace is, and the limits that keep one request from hurting the rest. Read once, passed in."""
+"""Where the workspace is. Read once, passed in."""
 
 from __future__ import annotations
 
@@ -17,19 +17,15 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders and limits of one installation.
+    """Folders and database of one installation.
 
     Attributes:
         workspace: holds everything that the app writes; never a system folder.
         database_url: SQLAlchemy address; SQLite in the workspace unless `SPATIALNET_DATABASE` says otherwise.
-        max_pixels: scenes with more pixels (width x height) are refused before a pixel is read.
-        max_upload_mb: largest upload, also `server.maxUploadSize` in `.streamlit/config.toml`.
     """
 
     workspace: Path
     database_url: str
-    max_pixels: int = 250_000_000
-    max_upload_mb: int = 64
 
     @property
     def datasets(self) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -77,8 +75,3 @@ def target_text(task: Task, target: object) -> str:
     if not np.isfinite(values).any():
         return "unknown"
     return ", ".join(name for name, value in zip(task.classes, values, strict=True) if value == 1) or "none"
-
-
-def folder_bytes(folder: Path) -> int:
-    """Size of everything in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

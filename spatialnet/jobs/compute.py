@@ -47,7 +47,7 @@ class Compute:
         """An explanation; from its files where it was computed before.
 
         Raises:
-            ComputeUnavailable: the process gave no answer; it is started anew at the next call.
+            ComputeUnavailable: the process gave no answer; it was started anew for the next call.
             ExplanationFailed: this run, chip, task, class and method cannot be explained.
         """
         kept = kept_explanation(self._settings, request)
@@ -70,6 +70,7 @@ class Compute:
                 line = b""
             if not line:
                 self._end()
+                self._started()
                 raise ComputeUnavailable(
                     "The compute process stopped before it answered; it was started again. Ask once more; "
                     "if it happens again, look at cache/compute.log in the workspace."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,11 +193,6 @@ def build_model(data: PackedChips, recipe: Recipe) -> SpatialNetViT:
     )
     model.set_statistics({sensor.name: data.statistics(sensor.name) for sensor in data.sensors})
     return model
-
-
-def without_start_weights(recipe: Recipe) -> Recipe:
-    """The same recipe with random weights in the same architecture; nothing is fetched for it."""
-    return replace(recipe, preset=preset_for(recipe.weights, recipe.preset), weights=NONE, parent="")
 
 
 def selection_score(model: SpatialNetViT, measured: Measured) -> float:

@@ -92,7 +92,11 @@ def _why_settings(run: Run | None, task: Task, chip: int, scores: Scores) -> dic
     if st.session_state.get("why.place") != (chip, task.name, run.name):
         st.session_state["why.place"] = (chip, task.name, run.name)
         st.session_state["why.class"] = task.classes[best]
-    name = right.selectbox("for the class", task.classes, key="why.class")
+    specific = METHODS[method].class_specific
+    name = right.selectbox(
+        "for the class", task.classes, key="why.class", disabled=not specific,
+        help=None if specific else "This method gives the same map for every class.",
+    )  # fmt: skip
     index = task.classes.index(name) if name in task.classes else best
     request = ExplanationRequest(run.name, chip, task.name, index, method)
     try:

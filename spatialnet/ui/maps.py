@@ -17,7 +17,7 @@ from branca.element import MacroElement
 from folium.template import Template
 from streamlit_folium import st_folium
 
-from spatialnet.web.addresses import ASSETS
+from spatialnet.web.addresses import MAP_SCRIPTS, MAP_STYLES
 
 Bounds = tuple[tuple[float, float], tuple[float, float]]
 SELECTED = "#ffffff"
@@ -26,12 +26,8 @@ SELECTED = "#ffffff"
 class OfflineMap(folium.Map):
     """A folium map whose scripts and styles come from this server."""
 
-    default_js = [  # noqa: RUF012 - folium reads it from the class
-        ("leaflet", f"{ASSETS}/leaflet/leaflet.js"),
-        ("snmap", f"{ASSETS}/snmap.js"),
-        ("jquery", f"{ASSETS}/jquery/jquery.min.js"),
-    ]
-    default_css = [("leaflet_css", f"{ASSETS}/leaflet/leaflet.css")]  # noqa: RUF012
+    default_js = list(MAP_SCRIPTS)  # noqa: RUF012 - folium reads both from the class
+    default_css = list(MAP_STYLES)  # noqa: RUF012
 
 
 class _Controls(MacroElement):

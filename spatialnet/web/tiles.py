@@ -167,7 +167,7 @@ class Tiles:
 
     def _open(self, path: Path) -> AbstractContextManager[DatasetReader]:
         settings = self._sources.settings
-        return open_raster(path, root=settings.workspace, max_pixels=settings.max_pixels)
+        return open_raster(path, root=settings.workspace)
 
     def _dataset(self, request: Request) -> PackedChips:
         return self._sources.dataset(request.path_params["dataset"])

@@ -8,13 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import ConsoleMessage, Frame, Page, Request, Response
+from playwright.sync_api import ConsoleMessage, Frame, Page, Request, Response, sync_playwright
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAP_FRAME = "iframe[title='streamlit_folium.st_folium']"
@@ -106,6 +109,23 @@ class Watched:
     def _response(self, response: Response) -> None:
         if response.status >= 400 and not response.url.endswith(_PROBES):
             self.errors.append(f"{response.status} {response.url}")
+
+
+@contextmanager
+def app_in_browser() -> Iterator[tuple[Server, Page]]:
+    """A server that is not started yet, on a workspace of its own, and a page; for benchmarks."""
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as workspace,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        sync_playwright() as playwright,
+    ):
+        context = playwright.chromium.launch_persistent_context(profile, executable_path=browser_path(), args=FLAGS)
+        server = Server(Path(workspace))
+        try:
+            yield server, context.new_page()
+        finally:
+            server.stop()
+            context.close()
 
 
 def settle(page: Page, milliseconds: int = 300) -> None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from spatialnet.datasets.catalogue import chip_at, chip_table, folder_bytes, list_datasets, open_dataset, target_text
+from spatialnet.datasets.catalogue import chip_at, chip_table, list_datasets, open_dataset, target_text
 from spatialnet.errors import DataSetInvalid, DataSetNotFound, PathRefused
 from spatialnet.tasks import Task
 
@@ -53,13 +53,6 @@ def test_a_damaged_table_is_one_sentence(in_workspace):
 )  # fmt: skip
 def test_targets_in_words(kind, target, text):
     assert target_text(Task("t", kind, ("forest", "water")), target) == text
-
-
-def test_the_size_of_a_folder(tmp_path):
-    (tmp_path / "a").write_bytes(b"123")
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "c").write_bytes(b"12345")
-    assert folder_bytes(tmp_path) == 8
 
 
 def test_the_manifest_has_what_the_pages_read(landscape):

@@ -1,0 +1,205 @@
+"""The compute process, as the app sees it: one real process, asked, killed and asked again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+import pytest
+import rasterio
+from PIL import Image
+
+from spatialnet.datasets.catalogue import chip_table, open_dataset
+from spatialnet.errors import ComputeUnavailable, ExplanationFailed
+from spatialnet.jobs.compute import Compute
+from spatialnet.jobs.explanations import ExplanationRequest, explanation_file
+from spatialnet.settings import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def compute(finished) -> Iterator[Compute]:
+    compute = Compute(finished)
+    yield compute
+    compute.stop()
+    assert compute.pid is None
+
+
+def request(chip: int = 5, **changes) -> ExplanationRequest:
+    return ExplanationRequest(
+        **{"run": "run-done", "chip": chip, "task": "presence", "class_index": 1, "method": "gradient_attention"}
+        | changes
+    )
+
+
+def test_an_explanation_is_computed_once_and_lies_where_the_chip_is(compute, finished):
+    facts = compute.explain(request())
+    assert compute.pid is not None
+    assert (facts["run"], facts["chip"], facts["task"], facts["class_index"]) == ("run-done", 5, "presence", 1)
+    assert facts["faithfulness"]["verdict"] in ("faithful", "weak", "no better than chance")
+    assert 0 <= facts["info"]["probability"][0] <= 1
+    folder = explanation_file(finished, request()).parent
+    with Image.open(folder / f"{facts['picture']}.png") as picture:
+        assert (picture.mode, picture.size) == ("RGBA", (16, 16))
+    with Image.open(folder / f"{facts['overlay']}.png") as picture:
+        alpha = np.asarray(picture)[..., 3]
+        assert alpha.max() > 0
+    data = open_dataset(finished, "landscape")
+    place = chip_table(data).loc[5]
+    with rasterio.open(data.folder / "scenes" / "landsat7.tif") as source:
+        corners = [source.transform @ (place["column"] + dx, place["row"] + dy) for dx in (0, 16) for dy in (0, 16)]
+        longitudes, latitudes = rasterio.warp.transform(source.crs, "EPSG:4326", *zip(*corners, strict=True))
+    (south, west), (north, east) = facts["bounds"]
+    # A chip's picture is upright on the map and holds its corners: never inside them, never far outside.
+    pixel = 30 / 111_320
+    assert west <= min(longitudes) + pixel / 10
+    assert west == pytest.approx(min(longitudes), abs=pixel)
+    assert east == pytest.approx(max(longitudes), abs=pixel)
+    assert south == pytest.approx(min(latitudes), abs=pixel)
+    assert north == pytest.approx(max(latitudes), abs=pixel)
+    another = Compute(finished)
+    assert another.explain(request()) == facts  # from its files
+    assert another.pid is None
+
+
+def test_it_answers_after_kill_9_and_says_so_when_killed_in_the_middle(compute):
+    compute.warm_up()
+    first = compute.pid
+    os.kill(first, signal.SIGKILL)
+    while compute.pid is not None:
+        time.sleep(0.01)
+    assert compute.explain(request(6))["chip"] == 6
+    second = compute.pid
+    assert second != first
+
+    def kill_soon() -> None:
+        time.sleep(0.05)
+        os.kill(second, signal.SIGKILL)
+
+    os.kill(second, signal.SIGSTOP)  # so that it is surely in the middle
+    killer = threading.Thread(target=kill_soon)
+    killer.start()
+    with pytest.raises(ComputeUnavailable, match="stopped before it answered") as error:
+        compute.explain(request(7))
+    killer.join()
+    assert "Traceback" not in str(error.value)
+    third = compute.pid
+    assert third not in (None, first, second)  # started again, as the sentence says
+    assert compute.explain(request(7))["chip"] == 7
+    assert compute.pid == third
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chip": 10**6}, "There is no chip 1000000"),
+        ({"chip": -1}, "There is no chip -1"),
+        ({"task": "none"}, "no task 'none'"),
+        ({"class_index": 99}, "classes 0 to 5"),
+        ({"method": "guess"}, "no method 'guess'"),
+        ({"run": "none"}, "Choose a listed run"),
+        ({"run": "../datasets"}, "not a valid name"),
+        ({"chip": "five"}, "stopped with TypeError"),
+    ],
+)
+def test_what_cannot_be_explained_is_one_sentence_and_the_process_lives_on(compute, changes, said):
+    compute.explain(request())
+    compute.warm_up()
+    before = compute.pid
+    with pytest.raises(ExplanationFailed, match=said) as error:
+        compute.explain(request(**changes))
+    assert "\n" not in str(error.value)
+    assert compute.pid == before
+
+
+def test_many_who_ask_at_once_all_get_their_own_answer(compute):
+    chips, answers = list(range(20, 26)), {}
+
+    def ask(chip: int) -> None:
+        answers[chip] = compute.explain(request(chip, method="attention_rollout"))["chip"]
+
+    threads = [threading.Thread(target=ask, args=(chip,)) for chip in chips]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {chip: chip for chip in chips}
+
+
+def test_a_run_that_is_not_trained_yet_is_one_sentence(compute, finished):
+    folder = finished.runs / "run-untrained"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"dataset": "landscape", "title": "young", "created_at": 0}))
+    with pytest.raises(ExplanationFailed, match="Run young is not trained yet"):
+        compute.explain(request(run="run-untrained"))
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from spatialnet.jobs.compute import Compute
+from spatialnet.settings import load_settings
+
+compute = Compute(load_settings(Path(sys.argv[1])))
+compute.warm_up()
+print(compute.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_it_ends_with_the_app_however_the_app_ends(finished):
+    app = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(finished.workspace)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=REPOSITORY,
+    )
+    process = psutil.Process(int(app.stdout.readline()))
+    assert process.is_running()
+    app.kill()
+    app.wait()
+    app.stdin.close()
+    app.stdout.close()
+    process.wait(timeout=60)
+
+
+NOISY = """
+import os
+from spatialnet.jobs import compute_server
+
+answer = compute_server._answer
+
+def noisy(settings, line):
+    print("a library prints")
+    os.write(1, b"and so does its native part\\n")
+    return answer(settings, line)
+
+compute_server._answer = noisy
+compute_server.main()
+"""
+
+
+def test_every_line_gets_one_answer_and_nothing_that_is_printed_gets_between(finished):
+    lines = [
+        "",
+        "no json",
+        "[]",
+        "{}",
+        '{"ask": "shutdown"}',
+        '{"ask": "explain"}',
+        '{"ask": "explain", "run": "x", "code": "1"}',
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", NOISY], input="\n".join(lines) + "\n", capture_output=True, text=True, cwd=REPOSITORY,
+        env={**os.environ, "SPATIALNET_DATA": str(finished.workspace)},
+    )  # fmt: skip
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(lines)
+    assert all(list(answer) == ["error"] and answer["error"].endswith(".") for answer in answers)
+    assert done.stderr.count("a library prints") == done.stderr.count("native part") == len(lines)
+    assert done.returncode == 0
