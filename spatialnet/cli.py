@@ -217,13 +217,19 @@ def _predict(options: argparse.Namespace) -> int:
         sensor, separator, file = text.partition("=")
         if not separator:
             raise PredictionRefused(
-                f"--scene {text!r} names no sensor. Write SENSOR=FILE, for example landsat7=my_scene.tif."
+                f"--scene {text[:80]!r} names no sensor. Write SENSOR=FILE, for example landsat7=my_scene.tif."
             )
         scenes[sensor] = Path(file)
-    options.out.mkdir(parents=True, exist_ok=True)
     model, _ = load_model(run.folder / "model.safetensors", resolve_device("auto"))
+    unknown = sorted(scenes.keys() - model.sensors.keys())
+    if unknown:
+        raise PredictionRefused(
+            f"Run {run.name} knows no sensor {unknown[0][:64]!r}; it has {', '.join(model.sensors)}."
+        )
+    options.out.mkdir(parents=True, exist_ok=True)
     files = predict_scene(model, scenes, options.out, stride=options.stride, progress=_bar)
-    print(file=sys.stderr)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
     for name, path in files.items():
         print(f"{name}\t{path}")
     return 0
@@ -342,10 +348,15 @@ def _follow(shared: Services, job: Job) -> int:
         shared.jobs.reconcile()
         now = shared.jobs.store.get(job.id)
         if not now.live:
-            print(f"\r{now.state}: {now.text}".ljust(79), file=sys.stderr)
+            print(_over_bar(f"{now.state}: {now.text}"), file=sys.stderr)
             return 0 if now.state == "done" else 1
         _bar(now.share, now.text)
         time.sleep(0.5)
+
+
+def _over_bar(text: str) -> str:
+    """A line that takes the place of the progress bar where there is one."""
+    return f"\r{text.ljust(78)}" if sys.stderr.isatty() else text
 
 
 def _bar(share: float, text: str = "") -> None:

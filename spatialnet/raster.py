@@ -13,11 +13,11 @@ os.environ.update(
     CPL_CURL_VERBOSE="NO",
 )
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ import rasterio.shutil
 from affine import Affine
 from rasterio._err import CPLE_BaseError  # rasterio lets some of GDAL's own errors through as they are
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, Interleaving, Resampling
+from rasterio.enums import ColorInterp, Interleaving
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
-from rasterio.warp import reproject, transform_bounds
+from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from spatialnet.atomic import beside, is_full, not_enough_disk, remove, replacing
@@ -47,6 +47,9 @@ from spatialnet.sensors import Sensor
 
 SUFFIXES = (".tif", ".tiff", ".gtif")
 MAX_PIXELS = 250_000_000
+
+_ADDRESS = re.compile(r"\s*(<|/vsi|[A-Za-z][\w+.-]+:/)")
+"""A description of a raster, a virtual path of GDAL, or a URL (with one slash where it went through `Path`)."""
 
 _GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 
@@ -107,7 +110,7 @@ def check_path(path: Path | str, root: Path | None = None) -> Path:
     """
     text = str(path)
     name = shown_name(text)
-    if "://" in text or text.startswith("/vsi") or text.lstrip().startswith("<") or "\0" in text:
+    if _ADDRESS.match(text) or "\0" in text:
         raise PathRefused(f"{name} is an address or a description, not a file. Give the path of a file on this disk.")
     try:
         real = Path(text).resolve(strict=True)
@@ -123,7 +126,7 @@ def check_path(path: Path | str, root: Path | None = None) -> Path:
 def shown_name(path: Path | str) -> str:
     """A file's name for a message: quoted, at most 80 characters, with control and direction signs made visible."""
     text = str(path)
-    return repr((text if "://" in text or text.lstrip().startswith("<") else Path(text).name or text)[:80])
+    return repr((text if _ADDRESS.match(text) else Path(text).name or text)[:80])
 
 
 @contextmanager
@@ -176,10 +179,16 @@ def read_scene(path: Path | str, sensor: Sensor, *, root: Path | None = None, ma
     with open_raster(path, root=root, max_pixels=max_pixels) as source:
         check_scene(source, sensor)
         pixels = read_window(source, Window(0, 0, source.width, source.height))
-        raster = Raster(pixels, source.transform, source.crs)
+        raster = Raster(pixels, source.transform, named_crs(source.crs))
     if not np.isfinite(raster.pixels).any():
         raise NothingToRead(f"{shown_name(path)} holds only no-data pixels. Choose another file.")
     return raster
+
+
+def named_crs(crs: CRS) -> CRS:
+    """The EPSG system that a system spelt out in a file stands for, so that files written from it carry the code."""
+    code = crs.to_epsg()
+    return crs if code is None else CRS.from_epsg(code)
 
 
 def check_scene(source: DatasetReader, sensor: Sensor) -> None:
@@ -217,54 +226,6 @@ def read_window(source: DatasetReader, window: Window, bands: list[int] | None =
         raise _unreadable(source.name) from error
     pixels[~valid] = np.nan
     return pixels
-
-
-def read_codes_on_grid(
-    path: Path | str, grid: Raster, *, root: Path | None = None, max_pixels: int = MAX_PIXELS
-) -> npt.NDArray[np.int32]:
-    """Class codes of a land-cover raster on the pixel grid of a scene, by nearest neighbour.
-
-    Returns:
-        (height, width) int32, -1 where the land cover is unknown.
-
-    Raises:
-        SceneHasNoCRS: the file has no coordinate reference system.
-        NothingToRead: it knows nothing of the scene's ground.
-    """
-    with open_raster(path, root=root, max_pixels=max_pixels) as source:
-        if source.crs is None:
-            raise SceneHasNoCRS(
-                f"{shown_name(path)} has no coordinate reference system. Assign one and import it again."
-            )
-        window = _window_over(source, grid)
-        codes = np.full(grid.shape, -1, np.int32)
-        if window.width > 0 and window.height > 0:
-            values = read_window(source, window, [1])[0]
-            # Not a WarpedVRT: making one would bring the VRT driver back.
-            reproject(
-                np.where(np.isfinite(values), values, -1).astype(np.int32), codes,
-                src_transform=source.window_transform(window), src_crs=source.crs, src_nodata=-1,
-                dst_transform=grid.transform, dst_crs=grid.crs, dst_nodata=-1, resampling=Resampling.nearest,
-            )  # fmt: skip
-    if not (codes >= 0).any():
-        raise NothingToRead(
-            f"{shown_name(path)} holds no class on the ground of the scene. Choose a land cover of the same place."
-        )
-    return codes
-
-
-def _window_over(source: DatasetReader, grid: Raster) -> Window:
-    """The window of a raster that covers a grid, two pixels wider; empty where they do not meet."""
-    height, width = grid.shape
-    xs, ys = zip(
-        *(grid.transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))), strict=True
-    )
-    left, bottom, right, top = transform_bounds(grid.crs, source.crs, min(xs), min(ys), max(xs), max(ys))
-    corners = ((left, bottom), (left, top), (right, bottom), (right, top))
-    columns, rows = zip(*(~source.transform @ corner for corner in corners), strict=True)
-    first_c, last_c = max(0, floor(min(columns)) - 2), min(source.width, ceil(max(columns)) + 2)
-    first_r, last_r = max(0, floor(min(rows)) - 2), min(source.height, ceil(max(rows)) + 2)
-    return Window(first_c, first_r, max(0, last_c - first_c), max(0, last_r - first_r))
 
 
 def write_cog(

@@ -18,10 +18,11 @@ import numpy as np
 
 from spatialnet.datasets.build import Chipping, Origin, Stack, build_dataset
 from spatialnet.datasets.derive import RULES_FOLDER, load_rules
+from spatialnet.datasets.land_cover import read_codes_on_grid
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.datasets.splits import BlockPlan
 from spatialnet.errors import SampleUnavailable
-from spatialnet.raster import Raster, read_codes_on_grid, read_scene
+from spatialnet.raster import Raster, read_scene
 from spatialnet.sensors import SENSORS, Sensor
 
 NAME = "raleigh"

@@ -60,8 +60,8 @@ def _split_map(data: PackedChips, base: str, stretch: str) -> None:
 
 def _facts(data: PackedChips) -> None:
     manifest = data.manifest
-    st.subheader(data.title, anchor=False)
-    st.write(manifest["description"])
+    st.subheader(markup.plain(data.title), anchor=False)
+    st.write(markup.plain(manifest["description"]))
     sensors = "; ".join(f"{s.label} ({', '.join(s.bands)})" for s in data.sensors)
     st.caption(
         f"{len(data):,} chips of {data.chip_size} px ({data.chip_size * data.gsd_m:,.0f} m), one every {manifest['stride']} px · "
@@ -73,8 +73,10 @@ def _facts(data: PackedChips) -> None:
             sentence = manifest["rules"]["sentences"].get(task.name, "counted exactly when the landscape was generated")
             st.write(f"**{task.label}**: {sentence}.")
     with st.expander("Licence and citation", icon=":material/license:"):
-        st.write(manifest["licence"])
-        st.caption(f"{manifest['citation']}. Source: {manifest['source']}. Fingerprint {data.fingerprint}.")
+        st.write(markup.plain(manifest["licence"]))
+        st.caption(
+            markup.plain(f"{manifest['citation']}. Source: {manifest['source']}. Fingerprint {data.fingerprint}.")
+        )
 
 
 def _balance(data: PackedChips, task: Task) -> None:

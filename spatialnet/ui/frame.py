@@ -10,7 +10,7 @@ import streamlit as st
 from spatialnet import __version__
 from spatialnet.errors import SpatialNetError
 from spatialnet.ui.live_jobs import sidebar_jobs
-from spatialnet.ui.markup import styles
+from spatialnet.ui.markup import plain, styles
 
 DEFAULT_PERSON = "Local expert"
 
@@ -29,17 +29,12 @@ def page_frame(title: str, purpose: str) -> Iterator[None]:
     try:
         yield
     except SpatialNetError as error:
-        st.error(_plain(str(error)), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def show_error(error: SpatialNetError) -> None:
     """One sentence where the person acted."""
-    st.error(_plain(str(error)), icon=":material/error:")
-
-
-def _plain(text: str) -> str:
-    """Text with Markdown made inert: messages may quote file names."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+!|~<>$:" else c for c in text)
+    st.error(plain(str(error)), icon=":material/error:")
 
 
 def person() -> str:

@@ -11,6 +11,7 @@ from spatialnet.jobs.services import services
 from spatialnet.runs import list_runs
 from spatialnet.ui.live_jobs import live_fragment, progress_text
 from spatialnet.ui.maps import draw_map
+from spatialnet.ui.markup import plain
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import empty_workspace
 from spatialnet.ui.run_table import metric_cards
@@ -59,7 +60,7 @@ def _first(found: list[PackedChips]) -> PackedChips:
 
 
 def _scene(data: PackedChips) -> None:
-    st.subheader(data.title, anchor=False)
+    st.subheader(plain(data.title), anchor=False)
     if data.manifest["synthetic"]:
         st.warning(
             "Synthetic: this landscape is generated. It stands in for the real sample.", icon=":material/science:"
@@ -79,7 +80,9 @@ def _scene(data: PackedChips) -> None:
         data.manifest["scene"]["bounds"], overlay=overlay, key="home-map", height=420,
     )  # fmt: skip
     st.caption(
-        f"{sensor.label}, {what} over it. {data.manifest['description']} Targets are derived from the land cover."
+        plain(
+            f"{sensor.label}, {what} over it. {data.manifest['description']} Targets are derived from the land cover."
+        )
     )
 
 
@@ -91,7 +94,7 @@ def _numbers(data: PackedChips) -> None:
             "The first run trains by itself; its metrics and its map appear here. You can look at the scene meanwhile."
         )
         return
-    st.subheader(f"Newest run: {run.title}", anchor=False)
+    st.subheader(f"Newest run: {plain(run.title)}", anchor=False)
     metric_cards(run)
     st.page_link(page("map"), label="Open the map", icon=":material/map:")
     st.page_link(page("label"), label="Label the chips that the model is least sure of", icon=":material/edit_note:")

@@ -112,7 +112,9 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
     low = f"{legend['low']:.2g} against" if method.signed else "none"
     st.html(markup.ramp(legend["colours"], low, f"{legend['high']:.2g} for {task.classes[facts['class_index']]}"))
     st.html(markup.badge(badge["verdict"], badge["sentence"]))
-    with st.popover("How far to trust it", icon=":material/query_stats:", width="stretch"):
+    left, right = st.columns(2, vertical_alignment="center")
+    left.toggle("Show on the map", True, key="why_on_map", persist_state="session")
+    with right.popover("How far to trust it", type="tertiary"):
         curves = pd.DataFrame(badge["curves"]).set_index("fraction")
         curves = curves.rename(columns={
             "deletion": "removed, marked first", "insertion": "shown, marked first",
@@ -132,7 +134,6 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
         for sensor, shares in facts["bands"].items():
             st.caption(f"Share of the evidence per band, {sensor}")
             st.bar_chart(pd.Series(shares, index=[f"{i + 1}" for i in range(len(shares))]), height=140, y_label="share")
-    st.toggle("Lay the evidence on the map", True, key="why_on_map", persist_state="session")
 
 
 def _answer(data: PackedChips, task: Task, chip: int, scores: Scores, said: Answer | None) -> None:

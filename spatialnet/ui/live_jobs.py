@@ -9,6 +9,7 @@ import streamlit as st
 
 from spatialnet.jobs.services import services
 from spatialnet.jobs.store import Job
+from spatialnet.ui.markup import plain
 
 POLL_SECONDS = 1.0
 
@@ -46,7 +47,7 @@ def progress_text(job: Job) -> str:
     """Title, what is being done, and time left where known."""
     left = (job.progress or {}).get("seconds_left")
     parts = [job.title, job.text, f"{duration(float(left))} left" if left else ""]
-    return " · ".join(part for part in parts if part)
+    return plain(" · ".join(part for part in parts if part))
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ from spatialnet.ui.inspector import inspect, no_chip
 from spatialnet.ui.layers import CHANGE, pick_bands, pick_layer
 from spatialnet.ui.live_jobs import live_fragment, progress_text
 from spatialnet.ui.maps import draw_map, new_click
+from spatialnet.ui.markup import plain
 from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
 
 _MAP_KEY = "scene-map"
@@ -67,7 +68,7 @@ def draw() -> None:
         )
         if layer.legend:
             st.html(layer.legend)
-        st.caption(f"{layer.note} Bands: {stretch}.")
+        st.caption(plain(f"{layer.note} Bands: {stretch}."))
     fresh = new_click(clicked, _MAP_KEY)
     if fresh is not None:
         _choose(table, *fresh)
@@ -108,7 +109,7 @@ def _take_new_run() -> None:
         del st.session_state["retraining"]
         st.session_state["run"] = name
         st.session_state["layer"] = CHANGE
-        st.toast(f"{run.title} is ready: the map shows what changed.", icon=":material/check_circle:")
+        st.toast(f"Run {plain(run.title)} is ready: the map shows what changed.", icon=":material/check_circle:")
 
 
 def _marks(data: PackedChips, run: Run | None) -> None:

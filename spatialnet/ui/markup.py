@@ -18,10 +18,11 @@ _STYLE = """
 .sn-row.top .n,.sn-row.top .v{font-weight:650}
 .sn-head{font-size:.86rem;margin:.35rem 0 .1rem;display:flex;justify-content:space-between;gap:8px;flex-wrap:wrap}
 .sn-head b{font-weight:650}.sn-head span{opacity:.72;font-size:.8rem}
-.sn-legend{display:flex;gap:6px 16px;flex-wrap:wrap;font-size:.84rem;align-items:center}
+.sn-legend{display:flex;gap:6px 14px;flex-wrap:wrap;font-size:.84rem;align-items:center}
 .sn-legend i{display:inline-block;width:13px;height:13px;border-radius:3px;margin-right:6px;vertical-align:-2px;
   box-shadow:inset 0 0 0 1px rgba(0,0,0,.25)}
-.sn-ramp{height:11px;width:180px;border-radius:3px;display:inline-block;vertical-align:-1px;box-shadow:inset 0 0 0 1px rgba(0,0,0,.25)}
+.sn-ramp{height:11px;width:min(150px,34%);border-radius:3px;display:inline-block;vertical-align:-1px;
+  box-shadow:inset 0 0 0 1px rgba(0,0,0,.25)}
 .sn-pictures{display:flex;gap:8px}.sn-pictures figure{margin:0;flex:1;min-width:0;max-width:calc(50% - 4px)}
 .sn-stack{position:relative;aspect-ratio:1;border-radius:6px;overflow:hidden;background:#222}
 .sn-stack img{position:absolute;inset:0;width:100%;height:100%;image-rendering:pixelated}
@@ -38,6 +39,11 @@ _VERDICTS = {
     "weak": ("#bf8700", "Weak"),
     "no better than chance": ("#c0392b", "No better than chance"),
 }
+
+
+def plain(text: str) -> str:
+    """Text with Markdown made inert: names of runs and files may hold anything."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+!|~<>$:" else c for c in text)
 
 
 def styles() -> None:

@@ -21,6 +21,7 @@ from spatialnet.runs import Run, list_runs
 from spatialnet.ui.corrections import correction_count
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.live_jobs import ago, duration, live_fragment, progress_text, when
+from spatialnet.ui.markup import plain
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick_dataset
 from spatialnet.ui.run_table import METRIC_NAMES, metric_cards, run_frame
@@ -158,10 +159,10 @@ def _job(job: Job) -> None:
             st.progress(job.share, text=progress_text(job))
         else:
             st.markdown(
-                f":material/{_ICONS[job.state]}: {job.title} · {job.state} {ago(job.ended_at or job.created_at)}"
+                f":material/{_ICONS[job.state]}: {plain(job.title)} · {job.state} {ago(job.ended_at or job.created_at)}"
             )
             if job.state != "done" and job.message:
-                st.caption(job.message)
+                st.caption(plain(job.message))
     with act:
         if job.live and st.button("Cancel", key=f"cancel.{job.id}", disabled=job.cancel_requested, width="stretch"):
             services().jobs.cancel(job.id)
@@ -199,18 +200,20 @@ def _curves(run: Run) -> None:
         alt.Chart(loss)
         .mark_line()
         .encode(x=alt.X("epoch:Q"), y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False)))
-        .properties(height=220)
+        .properties(height=300)
     )
     if len(metrics):
+        legend = alt.Legend(orient="bottom", columns=1, labelLimit=320)
         right.altair_chart(
             alt.Chart(metrics)
             .mark_line(point=True)
             .encode(
-                x="epoch:Q", y=alt.Y("value:Q", title="validation", scale=alt.Scale(zero=False)),
-                color=alt.Color("metric:N", title=None, legend=alt.Legend(orient="bottom", columns=1)),
+                x="epoch:Q",
+                y=alt.Y("value:Q", title="validation", scale=alt.Scale(zero=False)),
+                color=alt.Color("metric:N", title=None, legend=legend),
             )
-            .properties(height=220)
-        )  # fmt: skip
+            .properties(height=300)
+        )
     last = history[-1]
     left_text = f" · {duration(last['eta_seconds'])} left" if last.get("eta_seconds") and not run.done else ""
     st.caption(

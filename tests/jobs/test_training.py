@@ -4,17 +4,22 @@ import fcntl
 import json
 import time
 import uuid
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import rasterio
 
 from spatialnet.datasets.catalogue import chip_table
 from spatialnet.datasets.class_raster import NO_CLASS
+from spatialnet.errors import DataSetInvalid
+from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.requests import request_training
+from spatialnet.jobs.training import train_run
 from spatialnet.label import LabelEvent, LabelStore
 from spatialnet.predict.table import read_predictions
 from spatialnet.recipe import Recipe
-from spatialnet.runs import open_run
+from spatialnet.runs import create_run, open_run
 from tests.jobs.conftest import kill
 
 RECIPE = Recipe(name="first", preset="nano", patch=8, epochs=10, batch_size=64, correction_weight=3.0)
@@ -111,13 +116,23 @@ def test_a_cancelled_training_keeps_its_state(jobs, until, in_workspace):
     last = json.loads((folder / "history.jsonl").read_text().splitlines()[-1])
     stopped = int((folder / "log.txt").read_text().rsplit("stopped at step ", 1)[1])
     assert stopped >= last["step"]
-    rebuild(in_workspace)
-    jobs.resume(job.id)
-    failed = until(job, lambda j: not j.live)
-    assert failed.state == "failed"
-    assert failed.text.endswith("was built anew since this run was asked for. Start a new run on it.")
 
 
-def rebuild(data) -> None:
-    manifest = data.manifest | {"fingerprint": "0123456789abcdef"}
-    (data.folder / "dataset.json").write_text(json.dumps(manifest))
+class Silent:
+    """A reporter that nobody listens to."""
+
+    stop_requested = False
+
+    def __call__(self, *_arguments) -> None:
+        pass
+
+    note = __call__
+
+
+def test_a_data_set_that_was_built_anew_is_not_trained_on(settings, engine, in_workspace):
+    info = {"dataset": "landscape", "title": "old", "tasks": [], "label_version": 0, "fingerprint": "0123456789abcdef"}
+    run = create_run(settings, info, RECIPE.to_toml())
+    job = SimpleNamespace(spec={"run": run.name})
+    with pytest.raises(DataSetInvalid, match=r"was built anew since this run was asked for\. Start a new run"):
+        train_run(Jobs(settings, engine), job, Silent())
+    assert sorted(path.name for path in run.folder.iterdir()) == ["recipe.toml", "run.json"]
