@@ -8,6 +8,7 @@ from typing import Any, Literal
 from spatialnet.errors import RecipeInvalid
 
 TIMM_PREFIX = "timm:"
+SALIENCY = "dinov2-saliency"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,23 @@ def preset_named(name: str) -> Preset:
 def _patch_in_name(architecture: str) -> int:
     digits = [part.removeprefix("patch") for part in architecture.split("_") if part.startswith("patch")]
     return int(digits[0]) if digits and digits[0].isdigit() else 16
+
+
+def preset_for(weights: str, preset: str) -> str:
+    """The preset that fits the weights: `preset` itself where it does, else the one that the weights decide.
+
+    Args:
+        weights: a name as `spatialnet.model.weights.apply_weights` takes it.
+        preset: what was asked for.
+    """
+    if weights == SALIENCY:
+        return "dino6"
+    if weights.startswith(TIMM_PREFIX):
+        architecture = weights.split(".")[0]
+        chosen = preset_named(preset)
+        same = chosen.backbone == architecture.removeprefix(TIMM_PREFIX) and not chosen.options
+        return preset if same else architecture
+    return preset
 
 
 def relative_cost(name: str, chip_size: int) -> float:

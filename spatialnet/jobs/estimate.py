@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.presets import relative_cost
+from spatialnet.presets import preset_for, relative_cost
 from spatialnet.recipe import Recipe
 from spatialnet.runs import Run
 
@@ -28,7 +28,11 @@ def estimate_seconds(recipe: Recipe, data: PackedChips, runs: Sequence[Run]) -> 
         if not history or not history[-1].get("chips_per_second"):
             continue
         measured = Recipe.load(run.folder / "recipe.toml")
-        work = relative_cost(recipe.preset, data.chip_size) / relative_cost(measured.preset, data.chip_size)
+        work = _cost(recipe, data) / _cost(measured, data)
         chips = recipe.epochs * len(data.in_split("train"))
         return START_SECONDS + chips * work / float(history[-1]["chips_per_second"])
     return None
+
+
+def _cost(recipe: Recipe, data: PackedChips) -> float:
+    return relative_cost(preset_for(recipe.weights, recipe.preset), data.chip_size)

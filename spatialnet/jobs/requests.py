@@ -9,6 +9,7 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import SpatialNetError
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job
+from spatialnet.presets import preset_for
 from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, create_run, list_runs
 
@@ -49,7 +50,7 @@ def request_training(jobs: Jobs, data: PackedChips, recipe: Recipe, *, label_ver
         {
             "title": recipe.name, "dataset": data.name, "dataset_title": data.title, "fingerprint": data.fingerprint,
             "label_version": label_version, "corrections": corrections, "parent": recipe.parent,
-            "preset": recipe.preset, "weights": recipe.weights, "tasks": [t.to_dict() for t in data.tasks],
+            "preset": preset_for(recipe.weights, recipe.preset), "weights": recipe.weights, "tasks": [t.to_dict() for t in data.tasks],
             "sensors": [s.to_dict() for s in data.sensors],
         },
         recipe.to_toml(),

@@ -50,7 +50,7 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
         text = f"Epoch {line['epoch']} of {line['epochs']}"
         report.note(TRAIN_SHARE * line["step"] / max(line["steps"], 1), text, line.get("eta_seconds"))
 
-    train(
+    summary = train(
         run.folder,
         data,
         should_stop=lambda: report.stop_requested,
@@ -65,7 +65,7 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
     report(0.9, "Measuring on the test split")
     measured = evaluate_run(data, targets, scores)
     _map_scene(run, data, model, report)
-    write_json(run.folder / "report.json", measured)
+    write_json(run.folder / "report.json", measured | {"training": summary})
     return "; ".join(_sentence(data.task(name), values) for name, values in measured["tasks"].items())
 
 

