@@ -114,11 +114,13 @@ def write_scene(tmp_path: Path) -> Callable[..., Path]:
 def finished(tmp_path_factory: pytest.TempPathFactory, landscape: PackedChips) -> Settings:
     """A workspace with the small landscape and a finished run on it, `run-done`; not to be changed.
 
-    The run's network has random weights; everything else about it is real.
+    The run's network has random weights; everything else about it is real. Chip 9 is explained: presence of forest.
     """
     import torch
 
     from spatialnet.evaluate.report import evaluate_run
+    from spatialnet.jobs.compute_server import explain
+    from spatialnet.jobs.explanations import ExplanationRequest
     from spatialnet.model import SpatialNetViT, save_model
     from spatialnet.predict.chips import predict_chips
     from spatialnet.predict.table import write_predictions
@@ -139,4 +141,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory, landscape: PackedChips) -
     scores = predict_chips(model, data)
     write_predictions(folder / "predictions.parquet", data.tasks, scores)
     write_json(folder / "report.json", evaluate_run(data, {t.name: data.targets(t.name) for t in data.tasks}, scores))
+    explain(settings, ExplanationRequest("run-done", 9, "presence", 1, "attention_rollout"))
     return settings

@@ -262,7 +262,7 @@ def test_predict_writes_a_map_per_task(full, capsys, tmp_path):
 
 def test_explain_says_score_faithfulness_and_picture(full, capsys):
     assert (
-        main(["explain", "--chip", "5", "--task", "presence", "--class", "forest", "--method", "attention_rollout"])
+        main(["explain", "--chip", "9", "--task", "presence", "--class", "forest", "--method", "attention_rollout"])
         == 0
     )
     score, faithfulness, picture = capsys.readouterr().out.splitlines()

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.driving import FLAGS, Watched, browser_path
 
 
 @pytest.fixture(scope="session")
-def context() -> Iterator[BrowserContext]:
+def chromium() -> Iterator[Browser]:
+    """One browser for the whole session: Playwright runs once per process."""
     executable = browser_path()
     if executable is None:
         pytest.fail("No Chromium on this machine. Run `make chromium`, which says how to install it.")
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=executable, args=FLAGS, viewport={"width": 1440, "height": 900}
-        )
-        yield context
-        context.close()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    yield context
+    context.close()
 
 
 @pytest.fixture

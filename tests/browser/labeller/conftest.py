@@ -114,19 +114,6 @@ def server(running_server: Server):
     return running_server
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=arguments
-        )
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def browser(chromium):
     """A browser without any memory, that reaches nothing but this machine; a foreign request fails the test."""
