@@ -7,6 +7,7 @@ copied to another machine as they are.
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from spatialnet.errors import DatabaseUnavailable
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another one."""
 
 metadata = sa.MetaData()
 
@@ -83,8 +87,8 @@ def open_database(url: str) -> sa.Engine:
         @event.listens_for(engine, "connect")
         def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
             cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout=30000")
-            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+            _use_write_ahead_log(cursor)
             cursor.execute("PRAGMA synchronous=FULL")  # a label that was acknowledged survives a power cut
             cursor.close()
 
@@ -98,6 +102,20 @@ def open_database(url: str) -> sa.Engine:
             "Check its address and access; if a newer SpatialNet made it, update."
         ) from error
     return engine
+
+
+def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    # SQLite does not wait for this change by itself: processes that open a new database at once would fail.
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _migrate(engine: sa.Engine) -> None:
