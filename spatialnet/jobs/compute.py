@@ -30,6 +30,7 @@ class Compute:
         self._settings = settings
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: IO[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
 
     @property
@@ -83,15 +84,16 @@ class Compute:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            with (self._settings.cache / "compute.log").open("ab") as log:
+            reading, writing = os.pipe()
+            with (self._settings.cache / "compute.log").open("ab") as log, os.fdopen(writing, "wb"):
+                self._pipe = os.fdopen(reading, "rb")
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "spatialnet.jobs.compute_server"],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=REPOSITORY, start_new_session=True,
+                    [sys.executable, "-m", "spatialnet.jobs.compute_server", str(writing)], pass_fds=(writing,),
+                    stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=REPOSITORY, start_new_session=True,
                     env={**os.environ, "SPATIALNET_DATA": str(self._settings.workspace), "OMP_WAIT_POLICY": "PASSIVE"},
                 )  # fmt: skip
             self._answers = queue.Queue()
-            assert self._process.stdout is not None  # noqa: S101 - it was opened with a pipe
-            threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
+            threading.Thread(target=_pump, args=(self._pipe, self._answers), daemon=True).start()
         return self._process
 
     def _end(self) -> None:
@@ -99,7 +101,7 @@ class Compute:
             with suppress(OSError):
                 self._process.kill()
             self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
+            for pipe in (self._process.stdin, self._pipe):
                 if pipe is not None:
                     with suppress(OSError):
                         pipe.close()

@@ -1,4 +1,8 @@
-"""The compute process, `python -m spatialnet.jobs.compute_server`: JSON requests in, answers out, one per line."""
+"""The compute process, `python -m spatialnet.jobs.compute_server PIPE`: JSON requests in, answers out, one per line.
+
+Requests come by standard input. Answers leave by a pipe of their own, whose number is the argument: what libraries print
+to standard output, at whatever time, never gets between them.
+"""
 
 from __future__ import annotations
 
@@ -93,14 +97,12 @@ def _answer(settings: Settings, line: str) -> dict[str, Any]:
 
 def main() -> None:
     """Answer until standard input closes."""
-    # Libraries that print must not end up between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # One chip at a time: more threads than this cost more than they give, and the app needs the other cores.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
     settings = load_settings()
-    for line in sys.stdin:
-        print(json.dumps(_answer(settings, line)), file=answers, flush=True)
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
+        for line in sys.stdin:
+            print(json.dumps(_answer(settings, line)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

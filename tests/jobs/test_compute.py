@@ -30,6 +30,20 @@ def request(chip: int = 5, **changes) -> ExplanationRequest:
     )
 
 
+NOISE = """
+import os, sys, threading, time
+
+def print_for_ever():
+    while True:
+        print("a library prints", flush=True)
+        os.write(1, b"its native part too\\n")
+        time.sleep(0.02)
+
+if any("compute_server" in argument for argument in sys.orig_argv):
+    print("a library prints before anything was imported", flush=True)
+    threading.Thread(target=print_for_ever, daemon=True).start()
+"""
+
 APP = """
 import json, sys
 from pathlib import Path
@@ -45,10 +59,15 @@ sys.stdin.read()
 
 
 @pytest.fixture(scope="module")
-def app(finished) -> Iterator[tuple[subprocess.Popen[bytes], int, dict]]:
-    """Another process that has asked for an explanation; its compute process; and the answer."""
+def app(finished, tmp_path_factory) -> Iterator[tuple[subprocess.Popen[bytes], int, dict]]:
+    """Another process that has asked for an explanation; its compute process, which is noisy; and the answer."""
+    noise = tmp_path_factory.mktemp("noise")
+    (noise / "sitecustomize.py").write_text(NOISE)
+    environment = {**os.environ, "PYTHONPATH": str(noise)}
     command = [sys.executable, "-c", APP, str(finished.workspace), json.dumps(asdict(request()))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY) as app:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY, env=environment
+    ) as app:
         pid, facts = json.loads(app.stdout.readline())
         yield app, pid, facts
         app.kill()
@@ -164,23 +183,10 @@ def test_a_run_that_is_not_trained_yet_is_one_sentence(compute, finished):
         shutil.rmtree(folder)
 
 
-NOISY = """
-import os
-from spatialnet.jobs import compute_server
-
-answer = compute_server._answer
-
-def noisy(settings, line):
-    print("a library prints")
-    os.write(1, b"and so does its native part\\n")
-    return answer(settings, line)
-
-compute_server._answer = noisy
-compute_server.main()
-"""
-
-
-def test_every_line_gets_one_answer_and_nothing_that_is_printed_gets_between(finished):
+def test_every_line_gets_one_answer(compute):
+    """What comes in may be anything; what goes out is one line of JSON for each."""
+    compute.warm_up()
+    process = compute._process
     lines = [
         "",
         "no json",
@@ -190,12 +196,18 @@ def test_every_line_gets_one_answer_and_nothing_that_is_printed_gets_between(fin
         '{"ask": "explain"}',
         '{"ask": "explain", "run": "x", "code": "1"}',
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", NOISY], input="\n".join(lines) + "\n", capture_output=True, text=True, cwd=REPOSITORY,
-        env={**os.environ, "SPATIALNET_DATA": str(finished.workspace)},
-    )  # fmt: skip
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(lines)
+    process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+    process.stdin.flush()
+    answers = [json.loads(compute._answers.get(timeout=60)) for _ in lines]
     assert all(list(answer) == ["error"] and answer["error"].endswith(".") for answer in answers)
-    assert done.stderr.count("a library prints") == done.stderr.count("native part") == len(lines)
-    assert done.returncode == 0
+    assert compute.explain(request(8))["chip"] == 8
+    assert compute._process is process
+
+
+def test_nothing_that_is_printed_gets_between_the_answers(app, finished):
+    """The other process's libraries and their native parts printed all the time, from before anything was imported."""
+    _, _, facts = app
+    assert facts["chip"] == 5
+    log = (finished.cache / "compute.log").read_text()
+    assert log.count("a library prints") > 10
+    assert log.count("its native part too") > 10
