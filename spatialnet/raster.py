@@ -3,16 +3,6 @@
 from __future__ import annotations
 
 import os
-
-# GDAL reads these when its drivers are registered, which happens at the first open: no network, no VRT (a VRT can point
-# at any file or address), no directory listings.
-os.environ.update(
-    GDAL_SKIP="VRT",
-    CPL_VSIL_CURL_ALLOWED_EXTENSIONS=".none",
-    GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
-    CPL_CURL_VERBOSE="NO",
-)
-
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
