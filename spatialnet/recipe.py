@@ -142,7 +142,7 @@ class Recipe:
 
 
 def sample_recipe() -> Recipe:
-    """The recipe of the sample's first run: half a minute on two cores.
+    """The recipe of the sample's first run: about twenty seconds on two idle cores.
 
     Chosen by cross-validation over blocks of the sample's training and validation splits. Changes of brightness hurt there:
     all chips come from one scene, where absolute brightness tells classes apart.
