@@ -190,7 +190,7 @@ def check_scene(source: DatasetReader, sensor: Sensor) -> None:
             "Assign one (for example with `rio edit-info --crs EPSG:32119`) and import it again."
         )
     if source.count != len(sensor.bands):
-        listed = [repr(text)[1:41] if text else f"band {i + 1}" for i, text in enumerate(source.descriptions[:16])]
+        listed = [repr(text[:40])[1:-1] if text else f"band {i + 1}" for i, text in enumerate(source.descriptions[:16])]
         found = ", ".join(listed + ["..."] * (source.count > len(listed)))
         raise BandsDoNotMatch(
             f"{name} has {source.count} bands ({found}); {sensor.label} has {len(sensor.bands)} "

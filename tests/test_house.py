@@ -293,10 +293,10 @@ def test_every_room_is_in_the_readme_or_the_architecture(path):
 
 def test_commands_in_documents_exist():
     """Each `make` target and each `python -m spatialnet` command that a document names."""
-    from spatialnet.cli import _parser
+    from spatialnet.cli.arguments import make_parser
 
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    commands = set(re.findall(r"^    (\w+)", _parser().format_help(), re.MULTILINE))
+    commands = set(re.findall(r"^    (\w+)", make_parser().format_help(), re.MULTILINE))
     for path in documents():
         text = path.read_text()
         assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets, name(path)

@@ -19,7 +19,7 @@ from spatialnet.datasets.class_raster import NO_CLASS, CellGrid, class_bands
 from spatialnet.datasets.derive import Rules, cover_shares, derive_targets, window_means
 from spatialnet.datasets.packed import SPLITS, PackedChips, fingerprint, save_array, write_array
 from spatialnet.datasets.splits import TRAIN, BlockPlan, block_splits, split_counts
-from spatialnet.errors import BandsDoNotMatch, NothingToRead
+from spatialnet.errors import BandsDoNotMatch, DataSetInvalid, NothingToRead
 from spatialnet.raster import Raster, write_cog
 from spatialnet.sensors import Sensor
 from spatialnet.tasks import Task
@@ -72,11 +72,20 @@ class Chipping:
         size: side of a chip in pixels.
         stride: pixels from one chip to the next; below `size` chips overlap.
         min_valid: smallest share of pixels that must be valid in every band of every sensor.
+
+    Raises:
+        DataSetInvalid: a size below 2, or a stride that is not 1 to the size.
     """
 
     size: int = 16
     stride: int = 8
     min_valid: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.size < 2 or not 1 <= self.stride <= self.size:
+            raise DataSetInvalid(
+                f"Chips of {self.size} pixels every {self.stride} cannot be cut. Use a size of 2 or more and a stride from 1 to the size."
+            )
 
 
 def build_dataset(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spatialnet.datasets.packed import SPLITS
-from spatialnet.errors import NothingToRead
+from spatialnet.errors import DataSetInvalid, NothingToRead
 
 TRAIN, VALIDATION, TEST, GUARD = range(4)
 _UNUSED = -1
@@ -32,6 +32,12 @@ class BlockPlan:
     fractions: tuple[float, float, float] = (0.6, 0.15, 0.25)
     seed: int = 0
     trials: int = 3000
+
+    def __post_init__(self) -> None:
+        if self.block_px < 1 or self.guard_px < 0:
+            raise DataSetInvalid(
+                f"Blocks of {self.block_px} pixels with a guard of {self.guard_px} cannot be made. Use 1 or more, and 0 or more."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values for the manifest."""

