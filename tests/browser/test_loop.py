@@ -79,6 +79,17 @@ def test_the_view_is_in_the_address(server: Server, page: Page) -> None:
     expect(page.get_by_text("Correct object presence")).to_be_visible()
 
 
+def test_the_opacity_slider_works_in_the_browser_alone(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/map?layer=confidence")
+    settle(page)
+    frame = map_frame(page)
+    overlay = "() => document.querySelector('.leaflet-layer.sn-overlay')?.style.opacity"
+    frame.wait_for_function(f"({overlay})() === '0.7'", timeout=30_000)
+    frame.locator("input[type=range]").fill("0.2")
+    frame.wait_for_function(f"({overlay})() === '0.2'", timeout=5_000)
+    expect(frame.locator(".sn-control output")).to_have_text("20 %")
+
+
 def test_every_key_becomes_a_label_and_none_is_lost_when_the_server_is_killed(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/label")
     settle(page)
