@@ -29,7 +29,7 @@ SEEDS = (0, 1, 2)
 def run(shared: Path | None) -> Result:
     """Train three seeds in a temporary workspace."""
     del shared
-    from spatialnet.datasets.raleigh import prepare_raleigh
+    from spatialnet.importing.raleigh import prepare_raleigh
     from spatialnet.errors import SampleUnavailable
     from spatialnet.evaluate.report import evaluate_run
     from spatialnet.model import load_model

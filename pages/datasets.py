@@ -1,4 +1,4 @@
-"""Data sets: what is here, where it comes from, how it is split."""
+"""Data sets: the catalogue, and of each its facts, its chips, and every chip."""
 
 from spatialnet.ui.datasets_page import draw
 from spatialnet.ui.frame import page_frame

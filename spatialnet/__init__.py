@@ -11,4 +11,5 @@ os.environ.update(
     CPL_VSIL_CURL_ALLOWED_EXTENSIONS=".none",
     GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
     CPL_CURL_VERBOSE="NO",
+    GDAL_CACHEMAX="256",  # MB; else it takes a twentieth of the machine's memory in every process
 )

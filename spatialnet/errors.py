@@ -45,6 +45,14 @@ class DataSetInvalid(SpatialNetError):
     """A data set's files contradict its manifest."""
 
 
+class ImportRefused(SpatialNetError):
+    """What was given cannot become a data set: another layout, unreadable files, or a plan that contradicts itself."""
+
+
+class DownloadFailed(SpatialNetError):
+    """A public host cannot be reached, or served another file than expected."""
+
+
 class SampleUnavailable(SpatialNetError):
     """The sample cannot be fetched: no package index answers, or the file is not the expected one."""
 
@@ -95,3 +103,7 @@ class PredictionRefused(SpatialNetError):
 
 class NotEnoughDisk(SpatialNetError):
     """A write ran out of disk space; what was there before is unchanged."""
+
+
+class ViewRefused(SpatialNetError):
+    """A view of a page cannot be saved: no name, too many, or too long."""

@@ -114,7 +114,16 @@ SENSORS: dict[str, Sensor] = {
         ),
         _s2("sentinel2_l1c", "Sentinel-2 L1C", tuple(_S2)),
         _s2("sentinel2_l2a", "Sentinel-2 L2A", tuple(b for b in _S2 if b != "B10")),
+        _s2("sentinel2_10", "Sentinel-2, ten bands", tuple(b for b in _S2 if b not in ("B01", "B09", "B10"))),
         Sensor("sentinel1", "sar", ("VV", "VH"), (0.0, 0.0), 10.0, "Sentinel-1"),
+        Sensor(
+            "sentinel1_so2sat", "sar",
+            (
+                "VH_real", "VH_imaginary", "VV_real", "VV_imaginary", "VH_intensity_lee", "VV_intensity_lee",
+                "covariance_real_lee", "covariance_imaginary_lee",
+            ),
+            (0.0,) * 8, 10.0, "Sentinel-1 (So2Sat)",
+        ),
         Sensor("elevation", "elevation", ("elevation",), (0.0,), 30.0, "Elevation"),
     )
 }  # fmt: skip

@@ -22,10 +22,12 @@ class Settings:
     Attributes:
         workspace: holds everything that the app writes; never a system folder.
         database_url: SQLAlchemy address; SQLite in the workspace unless `SPATIALNET_DATABASE` says otherwise.
+        sources: folders besides the inbox that pages may import from; `SPATIALNET_SOURCES` names them.
     """
 
     workspace: Path
     database_url: str
+    sources: tuple[Path, ...] = ()
 
     @property
     def datasets(self) -> Path:
@@ -57,6 +59,40 @@ class Settings:
         """One lock file per device; held by whoever computes on it."""
         return self.workspace / "locks"
 
+    @property
+    def inbox(self) -> Path:
+        """What people put here, upload or download can be imported from the data-sets page."""
+        return self.workspace / "inbox"
+
+    @property
+    def imports(self) -> Path:
+        """One folder per pre-scan, and what was unpacked for it; removed after a week."""
+        return self.workspace / "imports"
+
+    @property
+    def source_folders(self) -> tuple[Path, ...]:
+        """Every folder that pages may import from, the inbox first."""
+        return (self.inbox, *self.sources)
+
+    def source(self, path: str | Path) -> Path:
+        """A file or folder that pages may import from; symbolic links are followed before it is judged.
+
+        Args:
+            path: an absolute path.
+
+        Raises:
+            PathRefused: there is nothing, or it lies outside the source folders.
+        """
+        try:
+            found = Path(path).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise PathRefused(f"There is nothing at {str(path)[-120:]!r} any more. Choose another entry.") from error
+        if not any(found != folder and found.is_relative_to(folder.resolve()) for folder in self.source_folders):
+            raise PathRefused(
+                f"{str(path)[-120:]!r} lies outside the inbox and the folders in SPATIALNET_SOURCES. Put it into the inbox first."
+            )
+        return found
+
 
 def load_settings(workspace: Path | None = None) -> Settings:
     """Settings from the environment, with the workspace folder created.
@@ -71,6 +107,7 @@ def load_settings(workspace: Path | None = None) -> Settings:
     settings = Settings(
         workspace=root,
         database_url=os.environ.get("SPATIALNET_DATABASE") or f"sqlite:///{quote(str(root / 'spatialnet.sqlite'))}",
+        sources=_sources(os.environ.get("SPATIALNET_SOURCES", "")),
     )
     for folder in (
         root,
@@ -80,6 +117,8 @@ def load_settings(workspace: Path | None = None) -> Settings:
         settings.cache,
         settings.weights,
         settings.locks,
+        settings.inbox,
+        settings.imports,
     ):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +128,11 @@ def load_settings(workspace: Path | None = None) -> Settings:
                 "Set SPATIALNET_DATA to a folder that you can write to."
             ) from error
     return settings
+
+
+def _sources(text: str) -> tuple[Path, ...]:
+    """Folders of `SPATIALNET_SOURCES` that are there, as one text with the system's separator between them."""
+    return tuple(Path(part).resolve() for part in text.split(os.pathsep) if part.strip() and Path(part).is_dir())
 
 
 def inside(root: Path, name: str) -> Path:

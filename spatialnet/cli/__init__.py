@@ -6,19 +6,16 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from spatialnet.cli.arguments import make_parser
-from spatialnet.datasets.build import Chipping, Origin
+from spatialnet.cli.importing import IMPORT_COMMANDS
+from spatialnet.cli.progress import bar, follow
 from spatialnet.datasets.catalogue import list_datasets, open_dataset
-from spatialnet.datasets.own_scenes import build_from_files
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.datasets.splits import BlockPlan
 from spatialnet.errors import (
-    DataSetInvalid,
     DataSetNotFound,
     ExplanationFailed,
     JobRefused,
@@ -29,10 +26,8 @@ from spatialnet.errors import (
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.requests import newest_done, request_sample, request_training
 from spatialnet.jobs.services import Services, services
-from spatialnet.jobs.store import Job
 from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, list_runs, open_run
-from spatialnet.settings import inside
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,27 +63,9 @@ def _sample(options: argparse.Namespace) -> int:
     if options.no_wait:
         print(job.id)
         return 0
-    status = _follow(shared, job)
+    status = follow(shared, job)
     trained = [j for j in shared.jobs.store.live() if j.kind == "train"]
-    return _follow(shared, trained[-1]) if status == 0 and trained else status
-
-
-def _build(options: argparse.Namespace) -> int:
-    settings = services().settings
-    folder = inside(settings.datasets, options.name)
-    if folder.exists():
-        raise DataSetInvalid(f"There is a data set {options.name} already. Choose another name.")
-    origin = Origin(
-        title=options.title or options.name, description="Built from a person's own files.", licence=options.licence,
-        citation=options.citation, source=", ".join(Path(text.partition("=")[2]).name for text in options.scene),
-    )  # fmt: skip
-    data = build_from_files(
-        folder, _scenes(options.scene), options.land_cover, options.rules, origin,
-        chipping=Chipping(options.size, options.stride), plan=BlockPlan(block_px=options.block), progress=_bar,
-    )  # fmt: skip
-    counts = ", ".join(f"{name} {count:,}" for name, count in data.manifest["split"]["counts"].items())
-    print(f"{data.name}\t{len(data):,} chips\t{counts}")
-    return 0
+    return follow(shared, trained[-1]) if status == 0 and trained else status
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -106,7 +83,7 @@ def _train(options: argparse.Namespace) -> int:
     )
     job = request_training(shared.jobs, data, recipe, label_version=version, corrections=corrections)
     print(f"run {job.spec['run']}, job {job.id}")
-    return 0 if options.no_wait else _follow(shared, job)
+    return 0 if options.no_wait else follow(shared, job)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -123,7 +100,7 @@ def _predict(options: argparse.Namespace) -> int:
             f"Run {run.name} knows no sensor {unknown[0][:64]!r}; it has {', '.join(model.sensors)}."
         )
     options.out.mkdir(parents=True, exist_ok=True)
-    files = predict_scene(model, scenes, options.out, stride=options.stride, progress=_bar)
+    files = predict_scene(model, scenes, options.out, stride=options.stride, progress=bar)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     for name, path in files.items():
@@ -204,13 +181,13 @@ def _cancel(options: argparse.Namespace) -> int:
     if not job.live:
         raise JobRefused(f"Job {job.id} is {job.state} already; there is nothing to stop.")
     shared.jobs.cancel(job.id)
-    _follow(shared, job)  # this process must be there to kill it where it does not stop by itself
+    follow(shared, job)  # this process must be there to kill it where it does not stop by itself
     return 0
 
 
 def _resume(options: argparse.Namespace) -> int:
     shared = services()
-    return _follow(shared, shared.jobs.resume(options.job))
+    return follow(shared, shared.jobs.resume(options.job))
 
 
 def _worker(options: argparse.Namespace) -> int:
@@ -251,29 +228,8 @@ def _run(shared: Services, name: str | None) -> Run:
     return run
 
 
-def _follow(shared: Services, job: Job) -> int:
-    """Show a job's progress until it ends."""
-    while True:
-        shared.jobs.reconcile()
-        now = shared.jobs.store.get(job.id)
-        if not now.live:
-            print(_over_bar(f"{now.state}: {now.text}"), file=sys.stderr)
-            return 0 if now.state == "done" else 1
-        _bar(now.share, now.text)
-        time.sleep(0.5)
-
-
-def _over_bar(text: str) -> str:
-    """A line that takes the place of the progress bar where there is one."""
-    return f"\r{text.ljust(78)}" if sys.stderr.isatty() else text
-
-
-def _bar(share: float, text: str = "") -> None:
-    if sys.stderr.isatty():
-        print(f"\r{100 * share:3.0f} % {text}".ljust(79)[:79], end="", file=sys.stderr, flush=True)
-
-
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "sample": _sample, "build": _build, "train": _train, "predict": _predict, "explain": _explain, "labels": _labels,
+    "sample": _sample, "train": _train, "predict": _predict, "explain": _explain, "labels": _labels,
     "datasets": _datasets, "runs": _runs, "jobs": _jobs, "cancel": _cancel, "resume": _resume, "worker": _worker,
+    **IMPORT_COMMANDS,
 }  # fmt: skip

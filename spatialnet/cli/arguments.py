@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spatialnet.cli.import_arguments import add_import_commands
 from spatialnet.explain.methods import METHODS
 
 _EPILOGUE = """\
@@ -12,6 +13,7 @@ a first session:
   python -m spatialnet sample                 fetch the sample and train its first run
   python -m spatialnet runs                   what was trained, with metrics beside baselines
   python -m spatialnet explain --chip 214     why the newest run answers as it does
+  python -m spatialnet import FOLDER          look at your own files, then make them a data set
   python -m spatialnet train --parent RUN     go on from a run with everyone's corrections
 
 Everything is kept in the workspace: the folder data/, or the one that SPATIALNET_DATA names.
@@ -26,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_sample(commands)
-    _add_build(commands)
+    add_import_commands(commands)
     _add_train(commands)
     _add_predict(commands)
     _add_explain(commands)
@@ -49,32 +51,6 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     sample.add_argument("--no-wait", action="store_true", help="return at once; the job goes on by itself")
     sample.set_defaults(command="sample")
-
-
-def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    build = commands.add_parser(
-        "build", help="build a data set from your own scenes, a land-cover raster and a rules file",
-        description="Cut scenes into chips, derive targets from a land-cover raster by declared rules, and split them by blocks of "
-        "ground. The land cover may have any projection and pixel size. spatialnet/datasets/rules/ holds example rules.",
-        epilog="example: python -m spatialnet build --name my-town --scene landsat7=scene.tif --land-cover cover.tif --rules town.toml",
-    )  # fmt: skip
-    build.add_argument("--name", required=True, help="identifier: lower-case letters, digits and hyphens")
-    build.add_argument(
-        "--scene",
-        action="append",
-        required=True,
-        metavar="SENSOR=FILE",
-        help="a scene of one sensor; several for a stack",
-    )
-    build.add_argument("--land-cover", type=Path, required=True, metavar="FILE", help="raster of class codes")
-    build.add_argument("--rules", type=Path, required=True, metavar="FILE", help="rules file (TOML)")
-    build.add_argument("--title", help="what people read (default: the name)")
-    build.add_argument("--licence", default="not stated", help="licence of the files")
-    build.add_argument("--citation", default="not stated", help="how to cite them")
-    build.add_argument("--size", type=int, default=16, help="side of a chip in pixels (default: 16)")
-    build.add_argument("--stride", type=int, default=8, help="pixels from one chip to the next (default: 8)")
-    build.add_argument("--block", type=int, default=64, help="side of a split block in pixels (default: 64)")
-    build.set_defaults(command="build")
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -2,24 +2,25 @@
 
 Needs only NumPy, so that a data-set folder copied to a bare GPU machine trains there.
 
-Layout of a data-set folder:
-    dataset.json            the manifest (`PackedChips.manifest`)
-    chips/<sensor>.npy      (chips, bands, height, width) float32 in the sensor's own units, NaN where there is no data
-    present/<sensor>.npy    (chips,) bool, only where a sensor is missing for some chips
-    targets/<task>.npy      multiclass int64 (chips,), -100 unknown; multilabel and count float32 (chips, classes), NaN
-                            unknown; binary float32 (chips,), NaN unknown
-    soft/<task>.npy         optional soft targets in 0..1 of the head's shape, for training only
-    splits.npy              (chips,) int8: index into SPLITS
-    blocks.npy              (chips,) int32: the block on the ground that the chip's centre lies in
-    chips.parquet           where each chip is (not needed for training)
-    scenes/                 the rasters that the chips were cut from (not needed for training)
+Layout of a data-set folder, format 2:
+    dataset.json                what `spatialnet.importing.packing` says of it (`PackedChips.manifest`)
+    chips/<sensor>.npy          (chips, bands, height, width) of the files' own type, bit by bit as they were read
+    present/<sensor>.npy        (chips,) bool, only where a sensor is missing for some chips
+    targets/<task>.npy          multiclass int64 (chips,), -100 unknown; multilabel and count float32 (chips, classes), NaN
+                                unknown; binary float32 (chips,), NaN unknown
+    soft/<task>.npy             optional soft targets in 0..1 of the head's shape, for training only
+    splits/<id>.npy             (chips,) int8: index into SPLITS; one file per named, versioned split
+    splits/<id>.blocks.npy      (chips,) int32: the unit of ground (or group) that a chip shares with chips like it
+    splits/<id>.leaks.parquet   pairs of chips of different splits that are too much alike
+    chips.parquet, labels.parquet, duplicates.parquet    where each chip is, what its source said (not needed for training)
+    places/<place>/<sensor>.tif the rasters that chips were cut from (not needed for training)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +34,50 @@ from spatialnet.errors import DataSetInvalid, DataSetNotFound
 from spatialnet.sensors import Sensor
 from spatialnet.tasks import Task
 
+FORMAT = 2
+
 SPLITS = ("train", "validation", "test", "guard")
 """Split names in index order. `guard` chips lie too near another split and are used by none."""
+
+
+class ChipArray:
+    """The chips of one sensor on disk; indexing along the first axis gives float32 with NaN for no-data.
+
+    Attributes:
+        raw: (chips, bands, height, width) as stored.
+        nodata: the stored value that means "no data", or None.
+    """
+
+    def __init__(self, raw: npt.NDArray[Any], nodata: float | None) -> None:
+        # Without NumPy's memmap class, whose every index makes a new object of it.
+        self.raw = np.asarray(raw)
+        self.nodata = nodata
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(chips, bands, height, width)."""
+        return self.raw.shape
+
+    def __getitem__(self, chips: int | slice | npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        if isinstance(chips, int | np.integer):
+            return self._values(np.empty(self.raw.shape[1:], np.float32), self.raw[chips])
+        numbers = np.arange(len(self))[chips]
+        values = np.empty((len(numbers), *self.raw.shape[1:]), np.float32)
+        # Chip by chip: each is converted while it is in the processor's cache, and no copy of the stored type is made.
+        for place, number in enumerate(numbers):
+            self._values(values[place], self.raw[number])
+        return values
+
+    def _values(self, values: npt.NDArray[np.float32], stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        values[...] = stored
+        if self.nodata is not None:
+            values[stored == np.asarray(self.nodata).astype(stored.dtype)] = np.nan
+        if stored.dtype.kind == "f":
+            np.copyto(values, np.nan, where=np.isinf(values))
+        return values
 
 
 @dataclass(frozen=True)
@@ -70,6 +113,10 @@ class PackedChips:
             ) from error
         if not isinstance(manifest, dict) or not {"title", "chips", "sensors", "tasks"} <= manifest.keys():
             raise DataSetInvalid(f"The manifest of data set {folder.name} lacks what it must say. Build it again.")
+        if manifest.get("format") != FORMAT:
+            raise DataSetInvalid(
+                f"Data set {folder.name} has format {manifest.get('format')!r}; this version reads format {FORMAT}. Import it again."
+            )
         return cls(folder, manifest)
 
     def __len__(self) -> int:
@@ -128,9 +175,10 @@ class PackedChips:
         values = self.manifest["statistics"][sensor]
         return np.asarray(values["mean"], np.float32), np.asarray(values["std"], np.float32)
 
-    def images(self, sensor: str) -> npt.NDArray[np.float32]:
-        """Chips of one sensor, memory-mapped: (chips, bands, height, width) float32, NaN where there is no data."""
-        return self._load(f"chips/{sensor}.npy", mapped=True)
+    def images(self, sensor: str) -> ChipArray:
+        """Chips of one sensor, memory-mapped: indexing gives float32 with NaN for no-data."""
+        storage = self.manifest["storage"][sensor]
+        return ChipArray(self._load(f"chips/{sensor}.npy", mapped=True), storage["nodata"])
 
     def present(self, sensor: str) -> npt.NDArray[np.bool_]:
         """Which chips have this sensor: (chips,) bool."""
@@ -146,15 +194,44 @@ class PackedChips:
         """Soft targets of one task for training, or None: (chips, classes) float32 in 0..1; binary (chips,)."""
         return self._load(f"soft/{task}.npy") if (self.folder / "soft" / f"{task}.npy").exists() else None
 
+    @property
+    def split_id(self) -> str:
+        """The named, versioned split that is in use."""
+        return str(self.manifest["split"]["id"])
+
     @cached_property
     def splits(self) -> npt.NDArray[np.int8]:
         """Split of each chip as an index into `SPLITS`."""
-        return self._load("splits.npy")
+        return self._load(f"splits/{self.split_id}.npy")
 
     @cached_property
     def blocks(self) -> npt.NDArray[np.int32]:
-        """Block on the ground of each chip; chips of one block are not independent."""
-        return self._load("blocks.npy")
+        """Block of ground, or group, of each chip; chips of one block are not independent."""
+        return self._load(f"splits/{self.split_id}.blocks.npy")
+
+    @property
+    def places(self) -> tuple[dict[str, Any], ...]:
+        """The stacks that chips were cut from: name, crs, transform, height, width, bounds, sensors, land_cover."""
+        return tuple(self.manifest["places"])
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float] | None:
+        """(west, south, east, north) of all chips in degrees; None where no chip has a place on the ground."""
+        found = self.manifest["bounds"]
+        return None if found is None else (found[0], found[1], found[2], found[3])
+
+    @property
+    def has_ground(self) -> bool:
+        """Whether chips have a place on the ground."""
+        return self.bounds is not None
+
+    def scene_path(self, place: str, sensor: str) -> Path:
+        """The raster of one sensor over a place."""
+        return self.folder / "places" / place / f"{sensor}.tif"
+
+    def land_cover_path(self, place: str) -> Path:
+        """The land cover of a place that targets were derived from."""
+        return self.folder / "places" / place / "land_cover.tif"
 
     def in_split(self, split: str) -> npt.NDArray[np.int64]:
         """Indices of the chips in a split."""
@@ -172,15 +249,23 @@ class PackedChips:
         return array
 
 
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over the bytes of chips, targets and splits of a data-set folder, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*.npy")):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()[:16]
+def fingerprint(digests: Mapping[str, str], split: str) -> str:
+    """What tells one state of a data set from another, 16 hexadecimal digits.
+
+    Args:
+        digests: per file of chips, targets and splits its `digest`.
+        split: identifier of the split in use; other splits do not count.
+    """
+    counted = {
+        n: d for n, d in digests.items() if not n.startswith("splits/") or n.split("/")[1].split(".")[0] == split
+    }
+    return hashlib.sha256(json.dumps(sorted(counted.items())).encode()).hexdigest()[:16]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> None:

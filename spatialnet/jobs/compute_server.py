@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from affine import Affine
 
@@ -43,7 +44,8 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
 
     Returns:
         JSON-ready: the request; `overlay` and `picture`, the keys of the picture on the map and on the chip's own
-        pixels; `bounds` (south, west), (north, east); `legend`; `bands`; `faithfulness`; `info`; `seconds`.
+        pixels; `bounds` (south, west), (north, east), with `overlay` None for a chip without a place; `legend`; `bands`;
+        `faithfulness`; `info`; `seconds`.
 
     Raises:
         ExplanationFailed: the run is not trained yet, or the chip, task, class or method does not exist.
@@ -61,13 +63,16 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     evidence = attribute(model, images, request.task, request.class_index, request.method)
     badge = faithfulness(model, images, request.task, request.class_index, evidence.values)
     rgba, legend = colour(evidence.values[0], signed=METHODS[request.method].signed)
-    place, bounds = warp(rgba, _chip_transform(data, request.chip), data.manifest["scene"]["crs"])
+    ground = _ground(data, request.chip)
     folder = explanation_file(settings, request).parent
     folder.mkdir(parents=True, exist_ok=True)
-    write_png(folder / f"{request.key}.png", place)
     write_png(folder / f"{request.key}c.png", rgba)
+    bounds = None
+    if ground is not None:
+        place, bounds = warp(rgba, *ground)
+        write_png(folder / f"{request.key}.png", place)
     facts = {
-        **request.__dict__, "overlay": request.key, "picture": f"{request.key}c", "bounds": bounds,
+        **request.__dict__, "overlay": request.key if ground is not None else None, "picture": f"{request.key}c", "bounds": bounds,
         "legend": legend.to_dict(), "faithfulness": badge.to_dict(),
         "bands": {name: values[0].tolist() for name, values in evidence.bands.items()},
         "info": evidence.info, "seconds": round(time.perf_counter() - started, 3),
@@ -76,10 +81,12 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     return facts
 
 
-def _chip_transform(data: PackedChips, chip: int) -> Affine:
-    place = chip_table(data).set_index("chip").loc[chip]
-    scene = Affine(*data.manifest["scene"]["transform"])
-    return scene @ Affine.translation(int(place["column"]), int(place["row"]))
+def _ground(data: PackedChips, chip: int) -> tuple[Affine, str] | None:
+    """Chip pixel (column, row) to ground, and the ground's coordinate reference system; None without a place."""
+    row = chip_table(data).iloc[chip]
+    if not row["crs"] or not np.isfinite(row["a"]):
+        return None
+    return Affine(*(float(row[part]) for part in "abcdef")), str(row["crs"])
 
 
 def _answer(settings: Settings, line: str) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from spatialnet.datasets import landscape, raleigh
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetInvalid, DataSetNotFound, SampleUnavailable
+from spatialnet.importing import landscape, raleigh
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.reporter import Reporter
 from spatialnet.jobs.requests import request_first_run

@@ -65,11 +65,17 @@ class Job:
         return float((self.progress or {}).get("share", 0.0))
 
     @property
+    def _waiting(self) -> str:
+        if self.state != "queued":
+            return ""
+        return "Waiting for the device" if self.kind == "train" else "Starting"
+
+    @property
     def text(self) -> str:
         """What is being done, or why it ended."""
         if not self.live:
             return self.message or ""
-        return str((self.progress or {}).get("text") or ("Waiting for the device" if self.state == "queued" else ""))
+        return str((self.progress or {}).get("text") or self._waiting)
 
 
 class JobStore:

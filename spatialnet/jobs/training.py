@@ -64,7 +64,7 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
     write_predictions(run.folder / "predictions.parquet", data.tasks, scores)
     report(0.9, "Measuring on the test split")
     measured = evaluate_run(data, targets, scores)
-    _map_scene(run, data, model, report)
+    _map_scenes(run, data, model, report)
     write_json(run.folder / "report.json", measured | {"training": summary})
     return "; ".join(_sentence(data.task(name), values) for name, values in measured["tasks"].items())
 
@@ -89,21 +89,26 @@ def _write_targets(run: Run, data: PackedChips, labels: LabelStore, recipe: Reci
     return result
 
 
-def _map_scene(run: Run, data: PackedChips, model: SpatialNetViT, report: Reporter) -> None:
-    scenes = {s.name: data.folder / "scenes" / f"{s.name}.tif" for s in data.sensors}
-    scenes = {name: path for name, path in scenes.items() if path.exists()}
-    if not scenes:
-        return
-    (run.folder / "maps").mkdir(exist_ok=True)
-    first = chip_table(data).iloc[0]
-    predict_scene(
-        model,
-        scenes,
-        run.folder / "maps",
-        stride=int(data.manifest["stride"]),
-        origin=(int(first["row"]), int(first["column"])),
-        progress=lambda share: report(0.95 + 0.05 * share, "Predicting the scene"),
-    )
+def _map_scenes(run: Run, data: PackedChips, model: SpatialNetViT, report: Reporter) -> None:
+    """Predict every place whose rasters are kept with the data set, at the chips' own positions."""
+    table = chip_table(data)
+    for number, place in enumerate(data.places):
+        scenes = {s: data.scene_path(place["name"], s) for s in place["sensors"]}
+        own = table[table["place"] == place["name"]]
+        if own.empty or not scenes:
+            continue
+        folder = run.folder / "maps" / place["name"]
+        folder.mkdir(parents=True, exist_ok=True)
+        begin, share = 0.95 + 0.05 * number / len(data.places), 0.05 / len(data.places)
+        told = f"Predicting the scene of {place['name']}" if len(data.places) > 1 else "Predicting the scene"
+        predict_scene(
+            model,
+            scenes,
+            folder,
+            stride=int(data.manifest["stride"]),
+            origin=(int(own.iloc[0]["row"]), int(own.iloc[0]["column"])),
+            progress=lambda done, begin=begin, share=share, told=told: report(begin + share * done, told),  # type: ignore[misc]
+        )
 
 
 def _sentence(task: Task, values: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ _NEEDS_DEVICE = {"train"}
 
 
 def _work_of(kind: str) -> Callable[[Jobs, Job, Reporter], str]:
-    # Imported here: preparing data needs no torch, and torch takes seconds to import.
+    # Imported here: bringing data in needs no torch, and torch takes seconds to import.
     if kind == "sample":
         from spatialnet.jobs.preparing import prepare_sample
 
@@ -33,6 +33,14 @@ def _work_of(kind: str) -> Callable[[Jobs, Job, Reporter], str]:
         from spatialnet.jobs.training import train_run
 
         return train_run
+    if kind == "scan":
+        from spatialnet.jobs.importing import scan_source
+
+        return scan_source
+    if kind == "import":
+        from spatialnet.jobs.importing import import_dataset
+
+        return import_dataset
     raise JobRefused(f"There is no work of kind {kind[:40]!r}.")
 
 

@@ -171,6 +171,11 @@ class LabelStore:
         people = Counter(answer.person for answer in answers)
         return LabelCounts(kinds["label"], kinds["unsure"], kinds["skip"], dict(people.most_common()))
 
+    def labelled_tasks(self, dataset: str) -> set[str]:
+        """Names of the tasks of a data set about which anything was said that was not taken back."""
+        with self._engine.connect() as connection:
+            return {str(row.task) for row in connection.execute(_effective(dataset, None))}
+
     def version(self) -> int:
         """The highest event id; 0 when nothing was ever said. `current(upto=version)` never changes again."""
         with self._engine.connect() as connection:

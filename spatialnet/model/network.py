@@ -213,18 +213,24 @@ class SpatialNetViT(nn.Module):
         return {name: self.heads[name](features[:, i]) for i, name in enumerate(self._chosen(tasks))}
 
     @torch.no_grad()
-    def prepare(self, images: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+    def prepare(self, images: Mapping[str, npt.NDArray[Any]], *, overwrite: bool = False) -> dict[str, Tensor]:
         """Pixels in sensor units (batch, bands, height, width) as normalised float32 tensors on the model's device.
 
         Pixels without data (NaN) become 0, which is the band's mean.
+
+        Args:
+            images: per sensor name.
+            overwrite: the arrays are not needed any more and may be worked on in place.
         """
         device = self.device
         ready = {}
         for name, pixels in images.items():
             tokenizer = self.tokenizer(name)
-            tensor = torch.from_numpy(np.array(pixels, np.float32)).to(device)
-            tensor.sub_(tokenizer.mean[:, None, None]).div_(tokenizer.std[:, None, None])
-            ready[name] = torch.nan_to_num_(tensor, nan=0.0, posinf=0.0, neginf=0.0)
+            tensor = torch.from_numpy(np.require(pixels, np.float32, ["C", "W"])).to(device)
+            # A product is several times faster than a division over as many pixels.
+            mean, scale = tokenizer.mean[:, None, None], tokenizer.std.reciprocal()[:, None, None]
+            scaled = (tensor.sub_(mean) if overwrite else tensor.sub(mean)).mul_(scale)
+            ready[name] = torch.nan_to_num_(scaled, nan=0.0, posinf=0.0, neginf=0.0)
         return ready
 
     @torch.no_grad()

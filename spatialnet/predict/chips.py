@@ -50,7 +50,7 @@ def predict_chips(
     parts: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in model.tasks}
     for start in range(0, len(chosen), batch):
         rows = chosen[start : start + batch]
-        images = model.prepare({name: data.images(name)[rows] for name in names})
+        images = model.prepare({name: data.images(name)[rows] for name in names}, overwrite=True)
         present = {name: torch.from_numpy(there[name][rows]) for name in names} if partial else None
         logits = model(images, present=present)
         for name, task in model.tasks.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from affine import Affine
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
@@ -87,7 +88,7 @@ def predict_scene(
 
     Args:
         model: in evaluation mode, on the device to use.
-        scenes: per sensor its file; all on one grid.
+        scenes: per sensor its file. The finest one gives the grid; others may be coarser by a whole factor.
         folder: where `<task>.tif` go; it exists.
         stride: pixels from one window to the next; default half a chip. At a whole chip nothing is blended.
         origin: (row, column) of one window; aligns windows with the chips of a data set.
@@ -101,7 +102,7 @@ def predict_scene(
 
     Raises:
         CheckpointDoesNotFit: no scene of one of the model's sensors.
-        BandsDoNotMatch: scenes of different grids, or with other bands than their sensor.
+        BandsDoNotMatch: scenes whose grids do not fit on one another, or with other bands than their sensor.
         PredictionRefused: the stride is not in 1..chip size.
         NothingToRead: the scene is smaller than a chip.
         SceneUnreadable: a scene is damaged or cut short; no file is written.
@@ -115,18 +116,28 @@ def predict_scene(
     size = model.chip_size
     with ExitStack() as stack:
         sources = {name: stack.enter_context(open_raster(path, root=root)) for name, path in known.items()}
-        first = next(iter(sources.values()))
         for name, source in sources.items():
             check_scene(source, model.sensors[name])
-            on_grid = source.shape == first.shape and source.crs == first.crs
-            if not on_grid or not source.transform.almost_equals(first.transform):
-                raise BandsDoNotMatch("The scenes do not share one pixel grid. Resample them to one first.")
+        first = min(sources.values(), key=lambda source: abs(source.transform.a) + abs(source.transform.d))
+        coarser = {name: _coarser(source, first) for name, source in sources.items()}
         step = max(1, size // 2) if stride is None else stride
         windows = SceneWindows.covering(first.height, first.width, size, step, origin)
         files = {name: folder / f"{name}.tif" for name in model.tasks}
         writers = {name: stack.enter_context(_writer(files[name], first, task)) for name, task in model.tasks.items()}
-        _sweep(model, sources, writers, windows, batch, progress)
+        _sweep(model, sources, coarser, first.shape, writers, windows, batch, progress)
     return files
+
+
+def _coarser(source: DatasetReader, first: DatasetReader) -> int:
+    """How many pixels of the finest scene one pixel of this one spans, along each axis."""
+    factor = max(1, round(source.width and first.width / source.width))
+    scaled = first.transform @ Affine.scale(factor)
+    covers = (-(-first.height // factor), -(-first.width // factor))
+    if source.crs != first.crs or source.shape != covers or not source.transform.almost_equals(scaled, precision=1e-6):
+        raise BandsDoNotMatch(
+            "The scenes do not share one pixel grid, nor is one coarser than the other by a whole factor. Resample them to one first."
+        )
+    return factor
 
 
 def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManager[DatasetWriter]:
@@ -142,13 +153,15 @@ def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManag
 def _sweep(
     model: SpatialNetViT,
     sources: Mapping[str, DatasetReader],
+    coarser: Mapping[str, int],
+    shape: tuple[int, int],
     writers: Mapping[str, DatasetWriter],
     windows: SceneWindows,
     batch: int,
     progress: Callable[[float], None],
 ) -> None:
     size, weights = windows.size, blend_weights(windows.size)
-    height, width = next(iter(sources.values())).shape
+    height, width = shape
     strip = {name: np.full((s.count, size, width), np.nan, np.float32) for name, s in sources.items()}
     totals = {name: np.zeros((len(task.classes), size, width), np.float32) for name, task in model.tasks.items()}
     weight = np.zeros((size, width), np.float32)
@@ -157,11 +170,13 @@ def _sweep(
         for name, source in sources.items():
             fresh = Window(0, read_to, width, row + size - read_to)
             # Rows that the last strip held already are kept, so that each is read once.
-            strip[name] = np.concatenate([strip[name][:, fresh.height :], read_window(source, fresh)], axis=1)
+            strip[name] = np.concatenate(
+                [strip[name][:, fresh.height :], _read_rows(source, fresh, coarser[name])], axis=1
+            )
         read_to = row + size
         for start in range(0, len(windows.columns), batch):
             columns = windows.columns[start : start + batch]
-            _add(model, strip, columns, weights, totals, weight)
+            _add(model, strip, coarser, columns, weights, totals, weight)
         following = windows.rows[index + 1] if index + 1 < len(windows.rows) else height
         done = following - row
         valid = np.any([np.isfinite(pixels[:, :done]).all(axis=0) for pixels in strip.values()], axis=0)
@@ -174,16 +189,32 @@ def _sweep(
         progress((index + 1) / len(windows.rows))
 
 
+def _read_rows(source: DatasetReader, window: Window, factor: int) -> Array:
+    """Rows of the finest grid out of a scene that is coarser by a factor, each pixel repeated."""
+    if factor == 1:
+        return read_window(source, window)
+    first, last = window.row_off // factor, -(-(window.row_off + window.height) // factor)
+    coarse = read_window(source, Window(0, first, source.width, min(last, source.height) - first))
+    grown = coarse.repeat(factor, axis=1).repeat(factor, axis=2)
+    skip = window.row_off - first * factor
+    return grown[:, skip : skip + window.height, : window.width]
+
+
 def _add(
     model: SpatialNetViT,
     strip: Mapping[str, Array],
+    coarser: Mapping[str, int],
     columns: tuple[int, ...],
     weights: Array,
     totals: dict[str, Array],
     weight: Array,
 ) -> None:
     size = weights.shape[0]
-    cuts = {name: np.stack([pixels[:, :, c : c + size] for c in columns]) for name, pixels in strip.items()}
+    cuts = {
+        # Coarser scenes were repeated onto the finest grid; a model takes them at their own resolution.
+        name: np.stack([pixels[:, :: coarser[name], c : c + size : coarser[name]] for c in columns])
+        for name, pixels in strip.items()
+    }
     # A window without a single valid pixel says nothing, and a sensor without one is absent.
     there = {name: np.asarray(np.isfinite(values).any(axis=(1, 2, 3)), bool) for name, values in cuts.items()}
     seen = np.stack(list(there.values())).max(axis=0)

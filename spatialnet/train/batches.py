@@ -92,7 +92,7 @@ class Chips:
             yield self.batch(torch.arange(start, min(start + size, len(self))))
 
     def _prepare(self, indices: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        return self.model.prepare({name: array[indices] for name, array in self._mapped.items()})
+        return self.model.prepare({name: array[indices] for name, array in self._mapped.items()}, overwrite=True)
 
 
 def run_targets(run: Path, data: PackedChips, task: Task) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from spatialnet import __version__
 from spatialnet.errors import SpatialNetError
@@ -35,6 +36,14 @@ def page_frame(title: str, purpose: str) -> Iterator[None]:
 def show_error(error: SpatialNetError) -> None:
     """One sentence where the person acted."""
     st.error(plain(str(error)), icon=":material/error:")
+
+
+def draw_again() -> None:
+    """Run the fragment again that this is called from, or the whole page where the whole page runs just now."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def person() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from spatialnet.datasets.catalogue import list_datasets
@@ -9,12 +10,14 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.jobs.requests import newest_done
 from spatialnet.jobs.services import services
 from spatialnet.runs import list_runs
+from spatialnet.ui import markup
 from spatialnet.ui.live_jobs import live_fragment, progress_text
 from spatialnet.ui.maps import draw_map
 from spatialnet.ui.markup import plain
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import empty_workspace
 from spatialnet.ui.run_table import metric_cards
+from spatialnet.ui.shown import sensor_pictures
 from spatialnet.web import addresses
 
 _STEPS = (
@@ -23,6 +26,10 @@ _STEPS = (
     ("label", "Correct", "One key per chip, nothing lost.", ":material/edit_note:"),
     ("train", "Learn", "Retrain, and the map shows what changed.", ":material/model_training:"),
 )
+
+
+_PICTURES = 48
+"""Chips shown where there is no map."""
 
 
 def draw() -> None:
@@ -65,25 +72,23 @@ def _scene(data: PackedChips) -> None:
         st.warning(
             "Synthetic: this landscape is generated. It stands in for the real sample.", icon=":material/science:"
         )
-    sensor = data.sensors[0]
-    runs = list_runs(services().settings, data.name)
-    done = newest_done(runs)
+    sensor, first = data.sensors[0], next(iter(sensor_pictures(data).values()))
+    if data.bounds is None:
+        chips = np.unique(np.linspace(0, len(data) - 1, _PICTURES).astype(int)).tolist()
+        st.html(markup.thumbnails([(first.chip(data, chip, 64), f"Chip {chip}") for chip in chips]))
+        st.caption(plain(f"{sensor.label}. These chips have no place on the ground. {data.manifest['description']}"))
+        return
+    done = newest_done(list_runs(services().settings, data.name))
     multiclass = next((task for task in data.tasks if task.kind == "multiclass"), None)
-    overlay, what = addresses.land_cover_tiles(data.name, data.fingerprint), "land cover"
-    if done and multiclass:
-        overlay, what = (
-            addresses.run_tiles(done.name, multiclass.name),
-            f"{multiclass.label.lower()} by run {done.title}",
-        )
-    draw_map(
-        addresses.scene_tiles(data.name, sensor.name, sensor.rgb(), version=data.fingerprint),
-        data.manifest["scene"]["bounds"], overlay=overlay, key="home-map", height=420,
-    )  # fmt: skip
-    st.caption(
-        plain(
-            f"{sensor.label}, {what} over it. {data.manifest['description']} Targets are derived from the land cover."
-        )
-    )
+    overlay, what = None, ""
+    if done and multiclass and data.places:
+        overlay = addresses.run_tiles(done.name, multiclass.name)
+        what = f", {multiclass.label.lower()} by run {done.title} over it"
+    elif any(place.get("land_cover") for place in data.places):
+        overlay, what = addresses.land_cover_tiles(data.name, data.fingerprint), ", land cover over it"
+    draw_map(first.tiles(data), data.bounds, overlay=overlay, key="home-map", height=420)
+    derived = " Targets are derived." if data.manifest.get("derived") else ""
+    st.caption(plain(f"{sensor.label}{what}. {data.manifest['description']}{derived}"))
 
 
 def _numbers(data: PackedChips) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from spatialnet.datasets.catalogue import target_text
+from spatialnet.datasets.catalogue import target_facts, target_text
 from spatialnet.datasets.packed import SPLITS, PackedChips
 from spatialnet.errors import SpatialNetError
 from spatialnet.explain.methods import METHODS
@@ -52,11 +52,7 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
     Returns:
         The attribution to lay on the map, if the person wants it there.
     """
-    st.html(
-        markup.head(
-            f"Chip {chip}", f"{place['latitude']:.4f}, {place['longitude']:.4f} · {SPLITS[int(data.splits[chip])]}"
-        )
-    )
+    st.html(markup.head(f"Chip {chip}", f"{_where(place)} · {SPLITS[int(data.splits[chip])]}"))
     scores = run_scores(run) if run else {}
     facts = _why_settings(run, task, chip, scores)
     picture = addresses.chip_picture(data.name, chip, version=data.fingerprint)
@@ -72,10 +68,17 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
     for other in data.tasks:
         if other.name != task.name:
             _answer(data, other, chip, scores, said[other.name])
-    _rules(data)
-    if facts and st.session_state.get("why_on_map", True):
+    _origins(data)
+    if facts and facts.get("bounds") and np.isfinite(place["west"]) and st.session_state.get("why_on_map", True):
         return Picture(addresses.overlay(facts["overlay"]), (tuple(facts["bounds"][0]), tuple(facts["bounds"][1])))
     return None
+
+
+def _where(place: pd.Series) -> str:
+    """Where a chip is, in words: its coordinates, else the name of its file."""
+    if np.isfinite(place["latitude"]):
+        return f"{place['latitude']:.4f}, {place['longitude']:.4f}"
+    return str(place["key"])[-40:]
 
 
 def _why_settings(run: Run | None, task: Task, chip: int, scores: Scores) -> dict[str, Any] | None:
@@ -138,7 +141,10 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
 
 def _answer(data: PackedChips, task: Task, chip: int, scores: Scores, said: Answer | None) -> None:
     """What the run says for one task, what the target is and where it comes from."""
-    origin = f"target: {target_text(task, data.targets(task.name)[chip])} (derived)"
+    derived, _ = target_facts(data, task)
+    origin = (
+        f"target: {target_text(task, data.targets(task.name)[chip])} ({'derived' if derived else 'from the source'})"
+    )
     if said is not None and said.kind == "label":
         known = [np.nan if v is None else v for v in said.value] if isinstance(said.value, list) else said.value
         origin = f"{said.person}: {target_text(task, known)} · {origin}"
@@ -170,10 +176,10 @@ def _correct(data: PackedChips, run: Run | None, task: Task, chip: int, said: An
         retrain_button(data, run)
 
 
-def _rules(data: PackedChips) -> None:
-    with st.popover("How the targets are derived", icon=":material/rule:", width="stretch"):
-        rules = data.manifest["rules"]
-        st.caption(rules["title"])
+def _origins(data: PackedChips) -> None:
+    with st.popover("Where the targets come from", icon=":material/rule:", width="stretch"):
+        title = (data.manifest.get("rules") or {}).get("title")
+        if title:
+            st.caption(markup.plain(title))
         for task in data.tasks:
-            if task.name in rules["sentences"]:
-                st.write(f"**{task.label}**: {rules['sentences'][task.name]}.")
+            st.write(f"**{markup.plain(task.label)}**: {markup.plain(target_facts(data, task)[1])}")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from spatialnet.datasets.catalogue import target_facts
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.runs import Run
 from spatialnet.tasks import Task
 from spatialnet.ui import markup
 from spatialnet.ui.pickers import pick
+from spatialnet.ui.split_text import split_sentence
 from spatialnet.web import addresses
 from spatialnet.web.colours import CONFIDENCE_RAMP, NONE_PRESENT_COLOUR, SPLIT_COLOURS, class_colours
 
@@ -18,7 +20,7 @@ PREDICTION, CONFIDENCE, SCORE, CHANGE = "prediction", "confidence", "score", "ch
 TARGET, LAND_COVER, SPLITS, NOTHING = "target", "land-cover", "splits", "none"
 _TITLES = {
     PREDICTION: "Prediction", CONFIDENCE: "Confidence", SCORE: "Score of a class", CHANGE: "What changed", TARGET: "Target",
-    LAND_COVER: "Land cover", SPLITS: "Splits", NOTHING: "Scene only",
+    LAND_COVER: "Land cover", SPLITS: "Splits", NOTHING: "Picture only",
 }  # fmt: skip
 
 
@@ -46,10 +48,11 @@ def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | Non
         task: the chosen task.
         before: the run to compare with, if there is one.
     """
+    # A run's maps are rasters of places; chips that are files have none.
+    mapped = run is not None and bool(data.places) and task.kind != "count"
     there = {
-        PREDICTION: run and task.kind != "count", CONFIDENCE: run and task.kind != "count", SCORE: run and task.kind != "count",
-        CHANGE: run and before and task.kind != "count", TARGET: task.kind != "count",
-        LAND_COVER: (data.folder / "scenes" / "land_cover.tif").exists(), SPLITS: True, NOTHING: True,
+        PREDICTION: mapped, CONFIDENCE: mapped, SCORE: mapped, CHANGE: mapped and before is not None, TARGET: task.kind != "count",
+        LAND_COVER: any(place.get("land_cover") for place in data.places), SPLITS: True, NOTHING: True,
     }  # fmt: skip
     chosen = pick("Layer", {name: _TITLES[name] for name, shown in there.items() if shown}, "layer")
     return _layer(chosen, data, run, task, before)
@@ -82,43 +85,24 @@ def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: 
         note = f"Where the class differs from run {before.title}, in the new class's colour; a veil where both agree."
         return Layer(addresses.change_tiles(run.name, task.name, before.name), markup.swatches(classes), note)
     if chosen == TARGET:
-        rule = data.manifest["rules"]["sentences"].get(task.name, "")
+        derived, sentence = target_facts(data, task)
         return Layer(
             addresses.target_tiles(data.name, task.name, version=data.fingerprint),
             markup.swatches(classes),
-            f"Derived target: {rule}.",
+            f"{'Derived target' if derived else 'Target of the source'}: {sentence.rstrip('.')}.",
         )
     if chosen == LAND_COVER:
-        rules = data.manifest["rules"]
-        cover = [(entry["colour"], entry["name"]) for entry in rules["classes"]]
+        rules = data.manifest.get("rules") or {}
+        cover = [(entry["colour"], entry["name"]) for entry in rules.get("classes", [])]
         return Layer(
             addresses.land_cover_tiles(data.name, data.fingerprint),
             markup.swatches(cover),
-            f"{rules['title']}: the raster that targets are derived from.",
+            f"{rules.get('title', 'Land cover')}: the raster that targets are derived from.",
         )
     if chosen == SPLITS:
-        plan = data.manifest["split"]
-        note = (
-            f"Blocks of {plan['block_px'] * data.gsd_m:,.0f} m; chips within {plan['guard_px'] * data.gsd_m:,.0f} m of another "
-            "split are in none."
+        counts = data.manifest["split"]["counts"]
+        legend = markup.swatches(
+            [(colour, f"{name} ({counts[name]:,} chips)") for name, colour in SPLIT_COLOURS.items() if counts.get(name)]
         )
-        counts = plan["counts"]
-        legend = markup.swatches([(SPLIT_COLOURS[name], f"{name} ({counts[name]:,} chips)") for name in SPLIT_COLOURS])
-        return Layer(addresses.split_tiles(data.name, data.fingerprint), legend, note)
-    return Layer(None, "", "The scene in the chosen bands.")
-
-
-def pick_bands(data: PackedChips) -> tuple[str, str]:
-    """The choice of a band composite: tile address, and a line with the stretch in numbers."""
-    choices = {
-        (name if len(data.sensors) == 1 else f"{sensor.label}: {name}"): (sensor, bands)
-        for sensor in data.sensors
-        for name, bands in sensor.composites().items()
-    }
-    sensor, bands = choices[pick("Bands", {name: name for name in choices}, "bands")]
-    statistics = data.manifest["statistics"][sensor.name]
-    low, high = statistics["percentiles"]
-    shown = ", ".join(f"{sensor.bands[b]} {statistics['low'][b]:.4g} to {statistics['high'][b]:.4g}" for b in bands)
-    return addresses.scene_tiles(
-        data.name, sensor.name, bands, version=data.fingerprint
-    ), f"{sensor.label} {shown} (percentiles {low:g} to {high:g})"
+        return Layer(addresses.split_tiles(data.name, data.fingerprint), legend, split_sentence(data))
+    return Layer(None, "", "The pictures in the chosen bands.")

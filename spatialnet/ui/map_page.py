@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from spatialnet.datasets.catalogue import chip_at, chip_table
+from spatialnet.datasets.catalogue import chip_at
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import RunNotFound
 from spatialnet.jobs.services import services
 from spatialnet.runs import Run, open_run
+from spatialnet.tasks import Task
 from spatialnet.ui.inspector import inspect, no_chip
-from spatialnet.ui.layers import CHANGE, pick_bands, pick_layer
+from spatialnet.ui.layers import CHANGE, pick_layer
 from spatialnet.ui.live_jobs import live_fragment, progress_text
 from spatialnet.ui.maps import draw_map, new_click
 from spatialnet.ui.markup import plain
+from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
+from spatialnet.ui.shown import pick_shown
+from spatialnet.web.chip_columns import columns_of
 
 _MAP_KEY = "scene-map"
-
-
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs={PackedChips: lambda data: data.fingerprint})
-def _table(data: PackedChips) -> pd.DataFrame:
-    return chip_table(data)
 
 
 def draw() -> None:
@@ -39,13 +39,15 @@ def draw() -> None:
             st.selectbox("Run", ["No finished run yet"], disabled=True)
     with pickers[2]:
         task = pick_task(data.tasks)
+    chip, table = _chosen_chip(data), columns_of(data).table
+    if data.bounds is None:
+        _without_ground(data, run, task, chip, table)
+        return
     with pickers[3]:
         layer = pick_layer(data, run, task, _parent(run))
     with pickers[4]:
-        base, stretch = pick_bands(data)
+        shown = pick_shown(data)
     _marks(data, run)
-    table = _table(data)
-    chip = _chosen_chip(data)
     place, side = st.columns([2.15, 1], gap="medium")
     with side, st.container(height=700, border=False, key="inspector"):
         picture = None
@@ -54,24 +56,33 @@ def draw() -> None:
         else:
             picture = inspect(data, run, task, chip, table.loc[chip])
     with place:
-        selected = None
-        if chip is not None:
+        selected = []
+        if chip is not None and np.isfinite(table.loc[chip, "west"]):
             row = table.loc[chip]
-            selected = ((row["south"], row["west"]), (row["north"], row["east"]))
+            selected = [((row["south"], row["west"]), (row["north"], row["east"]))]
         clicked = draw_map(
-            base,
-            data.manifest["scene"]["bounds"],
-            overlay=layer.tiles,
-            picture=picture,
-            selected=selected,
-            key=_MAP_KEY,
+            shown.tiles(data), data.bounds, overlay=layer.tiles, picture=picture, selected=selected, key=_MAP_KEY
         )
         if layer.legend:
             st.html(layer.legend)
-        st.caption(plain(f"{layer.note} Bands: {stretch}."))
+        st.caption(plain(f"{layer.note} Bands: {shown.text}."))
     fresh = new_click(clicked, _MAP_KEY)
     if fresh is not None:
         _choose(table, *fresh)
+
+
+def _without_ground(data: PackedChips, run: Run | None, task: Task, chip: int | None, table: pd.DataFrame) -> None:
+    """The inspector alone: these chips are nowhere on a map."""
+    _marks(data, run)
+    st.info(
+        "The chips of this data set have no place on the ground, so there is no map of them. Choose one among its chips.",
+        icon=":material/wrong_location:",
+    )
+    query = {"dataset": data.name, "view": "chips"}
+    st.page_link(page("datasets"), label="Look at the chips", icon=":material/grid_view:", query_params=query)
+    if chip is not None:
+        with st.container(width=620):
+            inspect(data, run, task, chip, table.loc[chip])
 
 
 def _choose(table: pd.DataFrame, latitude: float, longitude: float) -> None:

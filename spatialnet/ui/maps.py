@@ -21,6 +21,7 @@ from spatialnet.web.addresses import MAP_SCRIPTS, MAP_STYLES
 
 Bounds = tuple[tuple[float, float], tuple[float, float]]
 SELECTED = "#ffffff"
+_LEAST_ZOOM = 1  # chips may lie all over the world
 
 
 class OfflineMap(folium.Map):
@@ -66,7 +67,7 @@ def draw_map(
     *,
     overlay: str | None = None,
     picture: Picture | None = None,
-    selected: Bounds | None = None,
+    selected: Sequence[Bounds] = (),
     key: str,
     height: int = 620,
 ) -> tuple[float, float] | None:
@@ -77,7 +78,7 @@ def draw_map(
         bounds: (west, south, east, north) in degrees, shown at first.
         overlay: tile address of the layer that the opacity slider rules.
         picture: an attribution.
-        selected: outline of the chosen chip.
+        selected: outlines of the chosen chips.
         key: of the component.
         height: in pixels.
 
@@ -90,7 +91,7 @@ def draw_map(
         tiles=None, prefer_canvas=True,
         zoom_snap=0.25,
         zoom_delta=0.5,
-        attribution_control=False, max_zoom=18, min_zoom=6,
+        attribution_control=False, max_zoom=18, min_zoom=_LEAST_ZOOM,
     )  # fmt: skip
     _Controls().add_to(view)
     layers = folium.FeatureGroup(name="layers")
@@ -103,8 +104,8 @@ def draw_map(
         )
         laid.url = picture.address
         laid.add_to(layers)
-    if selected:
-        corners = [list(corner) for corner in selected]
+    for outline in selected:
+        corners = [list(corner) for corner in outline]
         folium.Rectangle(corners, color="#000000", weight=5, fill=False, interactive=False).add_to(layers)
         folium.Rectangle(corners, color=SELECTED, weight=2, fill=False, interactive=False).add_to(layers)
     answer: dict[str, Any] = st_folium(
@@ -137,4 +138,4 @@ def _zoom(bounds: Sequence[float], height: int) -> float:
     mercator = np.arctanh(np.sin(np.deg2rad([south, north])))
     tall = float(np.diff(mercator)[0]) / (2 * np.pi) * 256
     wide = (east - west) / 360 * 256
-    return float(np.clip(np.floor(4 * np.log2(height / max(tall, wide, 1e-9))) / 4, 6, 18))
+    return float(np.clip(np.floor(4 * np.log2(height / max(tall, wide, 1e-9))) / 4, _LEAST_ZOOM, 18))

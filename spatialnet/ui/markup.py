@@ -26,6 +26,13 @@ _STYLE = """
 .sn-pictures{display:flex;gap:8px}.sn-pictures figure{margin:0;flex:1;min-width:0;max-width:calc(50% - 4px)}
 .sn-stack{position:relative;aspect-ratio:1;border-radius:6px;overflow:hidden;background:#222}
 .sn-stack img{position:absolute;inset:0;width:100%;height:100%;image-rendering:pixelated}
+.sn-thumbs{display:flex;gap:6px;flex-wrap:wrap}
+.sn-thumbs img{width:60px;height:60px;border-radius:4px;image-rendering:pixelated;background:rgba(128,128,128,.2)}
+.sn-strip{height:74px;border-radius:6px;background-repeat:no-repeat;background-size:cover;image-rendering:pixelated;
+  background-color:rgba(128,128,128,.15)}
+.sn-tag{display:inline-block;padding:0 7px;margin:0 4px 3px 0;border-radius:9px;font-size:.76rem;line-height:1.55;
+  border:1px solid color-mix(in srgb,currentColor 28%,transparent)}
+.sn-tag.mark{background:#bf870022;border-color:#bf8700}
 .sn-pictures figcaption{font-size:.78rem;opacity:.75;margin-top:2px}
 .sn-badge{display:flex;gap:10px;align-items:flex-start;font-size:.86rem;line-height:1.4;padding:8px 10px;border-radius:8px;
   border:1px solid color-mix(in srgb,currentColor 18%,transparent)}
@@ -105,6 +112,30 @@ def pictures(figures: Sequence[tuple[Sequence[str], str, str]]) -> str:
         )
         parts.append(f'<figure><div class="sn-stack">{layers}</div><figcaption>{escape(caption)}</figcaption></figure>')
     return f'<div class="sn-pictures">{"".join(parts)}</div>'
+
+
+def picture(address: str, text: str) -> str:
+    """One picture as wide as there is room, its pixels sharp squares."""
+    return f'<div class="sn-stack"><img src="{escape(address)}" alt="{escape(text)}"></div>'
+
+
+def thumbnails(figures: Sequence[tuple[str, str]]) -> str:
+    """Small pictures in a row: (address, alternative text)."""
+    images = "".join(
+        f'<img src="{escape(address)}" alt="{escape(text)}" title="{escape(text)}">' for address, text in figures
+    )
+    return f'<div class="sn-thumbs">{images}</div>'
+
+
+def strip(address: str, text: str) -> str:
+    """A contact sheet as one band across."""
+    return f'<div class="sn-strip" role="img" aria-label="{escape(text)}" style="background-image:url({escape(address)})"></div>'
+
+
+def tags(texts: Sequence[str], marked: Sequence[str] = ()) -> str:
+    """Short words in rounded boxes; `marked` ones stand first and stand out."""
+    first = "".join(f'<span class="sn-tag mark">{escape(text)}</span>' for text in marked)
+    return f"<div>{first}{''.join(f'<span class=sn-tag>{escape(text)}</span>' for text in texts)}</div>"
 
 
 def badge(verdict: str, sentence: str) -> str:

@@ -6,7 +6,7 @@ map that comes after an underscore.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -22,6 +22,12 @@ MAP_SCRIPTS = (
 
 MAP_STYLES = (("leaflet_css", f"{ASSETS}/leaflet/leaflet.css"),)
 """What a folium map needs instead of its `default_css`."""
+
+SHEET_COLUMNS = 12
+"""Chips in one row of a contact sheet."""
+
+Query = Mapping[str, str | Sequence[str]]
+"""Query parameters of a `spatialnet.web.chip_filter.ChipFilter`."""
 
 _XYZ = "{z}/{x}/{y}.png"
 
@@ -54,14 +60,42 @@ def land_cover_tiles(dataset: str, version: str = "") -> str:
     return _tiles(f"land-cover/{dataset}", version)
 
 
-def target_tiles(dataset: str, task: str, layer: str = "class", version: str = "") -> str:
-    """Tiles of a task's targets; `layer` as in `run_tiles`."""
-    return _tiles(f"target/{dataset}/{_hyphens(task)}/{layer}", version)
+def target_tiles(dataset: str, task: str, layer: str = "class", version: str = "", chosen: Query | None = None) -> str:
+    """Tiles of a task's targets, painted from the chips' places.
+
+    Args:
+        dataset: identifier.
+        task: identifier.
+        layer: `class`, or `p0`, `p1`, ... for yes or no to one class.
+        version: the data set's fingerprint.
+        chosen: filter of chips; default all.
+    """
+    return _tiles(f"target/{dataset}/{_hyphens(task)}/{layer}", version, chosen)
 
 
-def split_tiles(dataset: str, version: str = "") -> str:
-    """Tiles that show which split each place is in."""
-    return _tiles(f"splits/{dataset}", version)
+def split_tiles(dataset: str, version: str = "", chosen: Query | None = None) -> str:
+    """Tiles that show which split each chip is in."""
+    return _tiles(f"splits/{dataset}", version, chosen)
+
+
+def leak_tiles(dataset: str, split: str, version: str = "", chosen: Query | None = None) -> str:
+    """Tiles that show the chips that leak from one split into another, by kind of leak."""
+    return _tiles(f"leaks/{dataset}/{split}", version, chosen)
+
+
+def chip_tiles(
+    dataset: str,
+    sensor: str,
+    bands: Sequence[int],
+    *,
+    low: Sequence[float] | None = None,
+    high: Sequence[float] | None = None,
+    version: str = "",
+    chosen: Query | None = None,
+) -> str:
+    """Tiles of the chips' own pictures, each at its place; for the parameters see `scene_tiles` and `target_tiles`."""
+    shown = "-".join(str(int(band)) for band in bands)
+    return _tiles(f"chips/{dataset}/{_hyphens(sensor)}/{shown}", version, {**_stretch(low, high), **(chosen or {})})
 
 
 def run_tiles(run: str, task: str, layer: str = "class", version: str = "") -> str:
@@ -87,6 +121,8 @@ def chip_picture(
     *,
     sensor: str | None = None,
     bands: Sequence[int] | None = None,
+    low: Sequence[float] | None = None,
+    high: Sequence[float] | None = None,
     size: int = 256,
     version: str = "",
 ) -> str:
@@ -97,17 +133,29 @@ def chip_picture(
         chip: index from 0, or the text `{chip}` for a template.
         sensor: identifier; default the data set's first.
         bands: indices from 0 of the bands shown as red, green and blue; default true colour.
+        low: value per band that is shown black; default the data set's low percentile.
+        high: value per band that is shown at full brightness.
         size: side in pixels, 64 to 512.
         version: the data set's fingerprint; with it the browser keeps the picture without asking again.
     """
-    query: dict[str, str] = {"size": str(size)}
-    if sensor is not None:
-        query["sensor"] = sensor
-    if bands is not None:
-        query["bands"] = "-".join(str(int(band)) for band in bands)
-    if version:
-        query["v"] = version
+    query = {"size": str(size)} | _picture(sensor, bands, low, high, version)
     return f"/chips/{quote(dataset)}/{chip}.png?{urlencode(query)}"
+
+
+def contact_sheet(
+    dataset: str,
+    chips: Sequence[int],
+    *,
+    sensor: str | None = None,
+    bands: Sequence[int] | None = None,
+    low: Sequence[float] | None = None,
+    high: Sequence[float] | None = None,
+    side: int = 64,
+    version: str = "",
+) -> str:
+    """One picture of many chips, `SHEET_COLUMNS` in a row, each `side` (16 to 128) pixels wide; else as `chip_picture`."""
+    query = {"side": str(side), "chips": "-".join(str(int(chip)) for chip in chips)}
+    return f"/chips/{quote(dataset)}/sheet.png?{urlencode(query | _picture(sensor, bands, low, high, version))}"
 
 
 def overlay(key: str) -> str:
@@ -119,11 +167,22 @@ def _hyphens(name: str) -> str:
     return name.replace("_", "-")
 
 
+def _picture(
+    sensor: str | None,
+    bands: Sequence[int] | None,
+    low: Sequence[float] | None,
+    high: Sequence[float] | None,
+    version: str,
+) -> dict[str, str]:
+    named = {"sensor": sensor, "bands": None if bands is None else "-".join(str(int(b)) for b in bands), "v": version}
+    return {name: value for name, value in named.items() if value} | _stretch(low, high)
+
+
 def _stretch(low: Sequence[float] | None, high: Sequence[float] | None) -> dict[str, str]:
     named = {"low": low, "high": high}
     return {name: ",".join(f"{v:g}" for v in values) for name, values in named.items() if values is not None}
 
 
-def _tiles(path: str, version: str, query: dict[str, str] | None = None) -> str:
-    query = (query or {}) | ({"v": version} if version else {})
-    return f"/tiles/{quote(path)}/{_XYZ}" + (f"?{urlencode(query)}" if query else "")
+def _tiles(path: str, version: str, query: Query | None = None) -> str:
+    asked = {**(query or {}), **({"v": version} if version else {})}
+    return f"/tiles/{quote(path)}/{_XYZ}" + (f"?{urlencode(asked, doseq=True)}" if asked else "")

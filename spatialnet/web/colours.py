@@ -27,6 +27,15 @@ FALLBACK_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b
 NONE_PRESENT_COLOUR = "#d9d9d9"
 """Where a multilabel task has no class at all."""
 
+LEAK_COLOURS = {"exact duplicate": "#d55e00", "near duplicate": "#e69f00", "shared ground": "#cc79a7"}
+"""Chips that a split should have kept together, by kind of leak, the gravest first (Okabe-Ito)."""
+
+OTHER_LEAK_COLOUR = "#8c8c8c"
+"""A kind of leak that has no colour of its own."""
+
+FOOTPRINT_COLOUR = "#3b6ea5"
+"""A chip on the map that is too small to show its picture."""
+
 UNCHANGED = (255, 255, 255, 120)
 """RGBA over places where two runs agree: a veil, so that the changes stand out."""
 

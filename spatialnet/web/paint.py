@@ -61,15 +61,15 @@ def changed(now: Pixels, before: Pixels, valid: Valid, colours: Mapping[int, Seq
 
 
 def enlarge(picture: Pixels, size: int) -> Pixels:
-    """A square picture at `size` x `size` pixels, every pixel a sharp square (nearest neighbour)."""
+    """A picture at `size` x `size` pixels, by nearest neighbour: every pixel stays a sharp square."""
     height, width = picture.shape[:2]
     return picture[(np.arange(size) * height // size)[:, None], (np.arange(size) * width // size)[None, :]]
 
 
-def png(picture: Pixels) -> bytes:
-    """A PNG file of an RGBA picture."""
+def png(picture: Pixels, compress_level: int = 4) -> bytes:
+    """A PNG file of an RGBA picture; a lower level is faster to make and larger to send."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", compress_level=4)
+    Image.fromarray(picture).save(file, "PNG", compress_level=compress_level)
     return file.getvalue()
 
 

@@ -10,6 +10,7 @@ from spatialnet.label import LabelStore
 from spatialnet.settings import Settings
 from spatialnet.web.addresses import ASSETS, VENDOR
 from spatialnet.web.chips import ChipPictures
+from spatialnet.web.footprint_tiles import FootprintTiles
 from spatialnet.web.labels import Labels
 from spatialnet.web.overlays import Overlays
 from spatialnet.web.sources import Sources
@@ -23,11 +24,12 @@ def routes(settings: Settings, engine: sa.Engine) -> list[BaseRoute]:
         settings: where the workspace is.
         engine: the database of the label events.
     """
-    sources = Sources(settings)
+    sources, labels = Sources(settings), LabelStore(engine)
     return [
         *Tiles(sources).routes(),
+        *FootprintTiles(sources, labels).routes(),
         *ChipPictures(sources).routes(),
         *Overlays(settings.cache / "overlays").routes(),
-        *Labels(sources, LabelStore(engine)).routes(),
+        *Labels(sources, labels).routes(),
         Mount(ASSETS, StaticFiles(directory=VENDOR)),
     ]

@@ -59,17 +59,6 @@ class Sources:
             raise RunNotFound(f"No run called {name} is in the workspace. Choose one of the listed.") from error
         return folder, self.dataset(dataset)
 
-    def raster(self, folder: Path, part: str, what: str) -> Path:
-        """A raster of a data set or run.
-
-        Raises:
-            NotHere: there is no such file.
-        """
-        path = folder / part
-        if not path.is_file():
-            raise NotHere(f"There is no map of {what} here. Choose another layer, or make the map first.")
-        return path
-
     def rendered(self, key: tuple[object, ...], render: Callable[[], bytes]) -> bytes:
         """A picture from the cache, else from `render`; the least used pictures go when room runs out."""
         with self._lock:

@@ -1,86 +1,42 @@
-"""Map tiles: `/tiles/<layer>/.../{z}/{x}/{y}.png`, 256 pixels wide, in Web Mercator.
+"""Map tiles of rasters: `/tiles/<layer>/.../{z}/{x}/{y}.png`, 256 pixels wide, in Web Mercator.
 
-Each tile is warped by GDAL straight onto its own pixel grid. rio-tiler's reader asks GDAL for a default grid first,
-which needs the VRT driver, and that driver is switched off because a VRT can point at any file or address.
+A data set may have several places, each with its own raster; a tile shows all that it meets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from spatialnet.datasets.packed import SPLITS, PackedChips
+from spatialnet.datasets.packed import PackedChips
 from spatialnet.raster import open_raster
 from spatialnet.tasks import Task
 from spatialnet.web import paint
-from spatialnet.web.answers import NotHere, RequestRefused, answered, picture
-from spatialnet.web.colours import NONE_PRESENT_COLOUR, SPLIT_COLOURS, class_colours, rgb
+from spatialnet.web.answers import NotHere, answered, picture
+from spatialnet.web.colours import FOOTPRINT_COLOUR, NONE_PRESENT_COLOUR, class_colours, rgb
+from spatialnet.web.grid import HALF, TILE, Grid, grid_of
 from spatialnet.web.shown_bands import shown_bands
 from spatialnet.web.sources import Sources, sensor_of, task_of
 
-TILE = 256
-MAX_ZOOM = 24
 NONE_PRESENT = 254
 """Band 1 of a class raster where a multilabel task has no class."""
 
-_HALF = 20_037_508.342789244  # half the side of the Web Mercator square, in metres
 _CLASS_BAND, _CONFIDENCE_BAND, _FIRST_SCORE_BAND = 1, 2, 3
+_SEEN_FROM = 3  # tile pixels; a smaller place is not opened: a dot says where it is
+_FURTHEST = 85.0  # degrees of latitude that the map reaches
 
-Read = tuple[npt.NDArray[np.float32] | npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
-Paint = Callable[[DatasetReader, "Grid"], paint.Pixels]
-
-
-class Grid:
-    """The pixel grid of one tile.
-
-    Attributes:
-        bounds: (west, south, east, north) in Web Mercator metres.
-        transform: tile pixel to Web Mercator metres.
-    """
-
-    def __init__(self, z: int, x: int, y: int) -> None:
-        side = 2 * _HALF / 2**z
-        west, north = x * side - _HALF, _HALF - y * side
-        self.bounds = (west, north - side, west + side, north)
-        self.pixel = side / TILE
-        self.transform = Affine(self.pixel, 0, west, 0, -self.pixel, north)
-
-    def read(self, source: DatasetReader, bands: list[int], shrink: Resampling) -> Read:
-        """Bands of a raster on this grid.
-
-        Args:
-            source: an open raster.
-            bands: from 1.
-            shrink: how several pixels become one; where pixels grow, each stays a sharp square.
-
-        Returns:
-            Values (bands, 256, 256) in the raster's type, and where all of them are valid (256, 256).
-        """
-        whole = transform_bounds(source.crs, "EPSG:3857", *source.bounds)
-        west, south, east, north = self.bounds
-        if whole[0] >= east or whole[2] <= west or whole[1] >= north or whole[3] <= south:
-            return np.zeros((len(bands), TILE, TILE), source.dtypes[0]), np.zeros((TILE, TILE), bool)
-        grows = self.pixel < (whole[2] - whole[0]) / source.width
-        with WarpedVRT(
-            source, crs="EPSG:3857", transform=self.transform, width=TILE, height=TILE,
-            resampling=Resampling.nearest if grows else shrink, add_alpha=source.nodata is None,
-        ) as warped:  # fmt: skip
-            values = warped.read(bands)
-            valid = warped.read(warped.count) > 0 if source.nodata is None else _known(values, source.nodata)
-        return values, valid
+Bounds = tuple[float, float, float, float]
+Paint = Callable[[DatasetReader, Grid], paint.Pixels]
 
 
 class Tiles:
@@ -94,88 +50,81 @@ class Tiles:
         layers = {
             "scene/{dataset}/{sensor}/{bands}": self.scene,
             "land-cover/{dataset}": self.land_cover,
-            "target/{dataset}/{task}/{layer}": self.target,
-            "splits/{dataset}": self.splits,
             "run/{run}/{task}/{layer}": self.run,
             "change/{run}/{task}/{before}": self.change,
         }
         return [Route(f"/tiles/{path}/{{z:int}}/{{x:int}}/{{y:int}}.png", answered(h)) for path, h in layers.items()]
 
     def scene(self, request: Request) -> Response:
-        """A scene in three bands."""
-        data = self._dataset(request)
+        """The scenes of one sensor in three bands, over all places."""
+        data = self._sources.dataset(request.path_params["dataset"])
         sensor = sensor_of(data, request.path_params["sensor"])
         shown = shown_bands(data, sensor, request.path_params["bands"], request.query_params)
-        path = self._sources.raster(data.folder, f"scenes/{sensor.name}.tif", sensor.label)
 
         def draw(source: DatasetReader, grid: Grid) -> paint.Pixels:
             values, valid = grid.read(source, [i + 1 for i in shown.indices], Resampling.average)
             return paint.composite(values.astype(np.float32), valid, *shown.limits)
 
-        return self._tile(request, path, (shown,), draw)
+        there = [
+            (data.scene_path(place["name"], sensor.name), place["bounds"])
+            for place in data.places
+            if sensor.name in place["sensors"]
+        ]
+        return self._places(request, there, sensor.label, (shown,), draw)
 
     def land_cover(self, request: Request) -> Response:
-        """The land-cover raster, in the colours of its own colour table."""
-        data = self._dataset(request)
-        path = self._sources.raster(data.folder, "scenes/land_cover.tif", "the land cover")
+        """The land-cover rasters, in the colours of their own colour tables."""
+        data = self._sources.dataset(request.path_params["dataset"])
 
         def draw(source: DatasetReader, grid: Grid) -> paint.Pixels:
             values, valid = grid.read(source, [1], Resampling.mode)
             return paint.classes(values[0].astype(np.uint8), valid, source.colormap(1))
 
-        return self._tile(request, path, (), draw)
-
-    def splits(self, request: Request) -> Response:
-        """Which split each place is in."""
-        data = self._dataset(request)
-        path = self._sources.raster(data.folder, "maps/splits.tif", "the splits")
-        colours = {index: rgb(SPLIT_COLOURS[name]) for index, name in enumerate(SPLITS)}
-        return self._tile(request, path, (), _draw_classes(colours))
-
-    def target(self, request: Request) -> Response:
-        """What is known of a task: its class, or one class of it."""
-        data = self._dataset(request)
-        task = task_of(data, request.path_params["task"])
-        path = self._sources.raster(data.folder, f"maps/target-{task.name}.tif", f"the targets of {task.label}")
-        return self._layer(request, path, task)
+        there = [(data.land_cover_path(p["name"]), p["bounds"]) for p in data.places if p.get("land_cover")]
+        return self._places(request, there, "the land cover", (), draw)
 
     def run(self, request: Request) -> Response:
         """What a run says: its class, its confidence, or the score of one class."""
         folder, data = self._sources.run(request.path_params["run"])
         task = task_of(data, request.path_params["task"])
-        path = self._sources.raster(folder, f"maps/{task.name}.tif", f"{task.label} by this run")
-        return self._layer(request, path, task)
+        return self._layer(request, self._maps(folder, data, task, "this run"), task)
 
     def change(self, request: Request) -> Response:
         """Where the class of one run differs from that of another."""
         folder, data = self._sources.run(request.path_params["run"])
         other, _ = self._sources.run(request.path_params["before"])
         task = task_of(data, request.path_params["task"])
-        path = self._sources.raster(folder, f"maps/{task.name}.tif", f"{task.label} by this run")
-        earlier = self._sources.raster(other, f"maps/{task.name}.tif", f"{task.label} by the other run")
+        there = self._maps(folder, data, task, "this run")
+        earlier = {path.parent.name: path for path, _ in self._maps(other, data, task, "the other run")}
+        both = [(path, bounds) for path, bounds in there if path.parent.name in earlier]
         colours = _task_colours(task)
 
         def draw(source: DatasetReader, grid: Grid) -> paint.Pixels:
             now, valid = grid.read(source, [_CLASS_BAND], Resampling.nearest)
-            with self._open(earlier) as past:
+            with self._open(earlier[Path(source.name).parent.name]) as past:
                 before, also = grid.read(past, [_CLASS_BAND], Resampling.nearest)
             return paint.changed(now[0].astype(np.uint8), before[0].astype(np.uint8), valid & also, colours)
 
-        return self._tile(
-            request, path, (earlier.name, earlier.stat().st_mtime_ns, str(earlier.parent), task.colours), draw
-        )
+        stamps = tuple((str(path), path.stat().st_mtime_ns) for path in earlier.values())
+        return self._places(request, both, task.label, (stamps, task.colours), draw)
+
+    def _maps(self, folder: Path, data: PackedChips, task: Task, whose: str) -> list[tuple[Path, Bounds]]:
+        """A run's maps of a task, one for each place where there is one."""
+        there = [(folder / "maps" / place["name"] / f"{task.name}.tif", place["bounds"]) for place in data.places]
+        found = [(path, bounds) for path, bounds in there if path.is_file()]
+        if not found:
+            raise NotHere(
+                f"There is no map of {task.label} by {whose} here. Choose another layer, or make the map first."
+            )
+        return found
 
     def _open(self, path: Path) -> AbstractContextManager[DatasetReader]:
-        settings = self._sources.settings
-        return open_raster(path, root=settings.workspace)
+        return open_raster(path, root=self._sources.settings.workspace)
 
-    def _dataset(self, request: Request) -> PackedChips:
-        return self._sources.dataset(request.path_params["dataset"])
-
-    def _layer(self, request: Request, path: Path, task: Task) -> Response:
+    def _layer(self, request: Request, there: list[tuple[Path, Bounds]], task: Task) -> Response:
         layer: str = request.path_params["layer"]
         if layer == "class":
-            return self._tile(request, path, (layer, task.colours), _draw_classes(_task_colours(task)))
+            return self._places(request, there, task.label, (layer, task.colours), _draw_classes(_task_colours(task)))
         names = {"confidence": _CONFIDENCE_BAND} | {f"p{i}": _FIRST_SCORE_BAND + i for i in range(len(task.classes))}
         if layer not in names:
             raise NotHere(f"There is no layer {layer[:40]!r}. Use class, {', '.join(names)}.")
@@ -185,25 +134,62 @@ class Tiles:
             values, valid = grid.read(source, [band], Resampling.average)
             return paint.percent(values[0].astype(np.uint8), valid)
 
-        return self._tile(request, path, (layer,), draw)
+        return self._places(request, there, task.label, (layer,), draw)
 
-    def _tile(self, request: Request, path: Path, depends_on: tuple[object, ...], draw: Paint) -> Response:
-        z, x, y = (request.path_params[name] for name in "zxy")
-        if z > MAX_ZOOM or x >= 2**z or y >= 2**z:
-            raise RequestRefused(f"There is no tile {x}, {y} at zoom {z}. Zoom goes from 0 to {MAX_ZOOM}.")
-        stat = path.stat()
-        key = (str(path), stat.st_mtime_ns, stat.st_size, depends_on, z, x, y)
+    def _places(
+        self,
+        request: Request,
+        there: list[tuple[Path, Bounds]],
+        what: str,
+        depends_on: tuple[object, ...],
+        draw: Paint,
+    ) -> Response:
+        """A tile of all rasters that it meets, the later over the earlier."""
+        z, x, y = grid_of(request)
+        if not there:
+            raise NotHere(f"There is no map of {what} here. Choose another layer.")
+        grid = Grid(z, x, y)
+        met = [(path, box) for path, bounds in there if grid.meets(box := _mercator(*bounds))]
+        files = tuple((str(path), *_stamp(path)) for path, _ in met)
+        key = (files, depends_on, z, x, y)
 
         def render() -> bytes:
-            with self._open(path) as source:
-                return paint.png(draw(source, Grid(z, x, y)))
+            return paint.png(self._stacked(met, grid, what, draw))
 
         return picture(request, key, lambda: self._sources.rendered(key, render))
 
+    def _stacked(self, met: Iterable[tuple[Path, Bounds]], grid: Grid, what: str, draw: Paint) -> paint.Pixels:
+        tile = np.zeros((TILE, TILE, 4), np.uint8)
+        for path, (west, south, east, north) in met:
+            if max(east - west, north - south) < _SEEN_FROM * grid.pixel:
+                column, row = (west - grid.bounds[0]) / grid.pixel, (grid.bounds[3] - north) / grid.pixel
+                tile[max(0, int(row)) : int(row) + 3, max(0, int(column)) : int(column) + 3] = (
+                    *rgb(FOOTPRINT_COLOUR),
+                    255,
+                )
+                continue
+            if not path.is_file():
+                raise NotHere(f"There is no map of {what} here. Choose another layer, or import the data set again.")
+            with self._open(path) as source:
+                part = draw(source, grid)
+            tile = np.where(part[..., 3:] > 0, part, tile)
+        return tile
 
-def _known(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:
-    known: npt.NDArray[np.bool_] = (np.isfinite(values) if np.isnan(nodata) else values != nodata).all(axis=0)
-    return known
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(4096)
+def _mercator(west: float, south: float, east: float, north: float) -> Bounds:
+    """Degrees as Web Mercator metres, a hair larger for the edges' curves."""
+    box = transform_bounds("EPSG:4326", "EPSG:3857", west, max(south, -_FURTHEST), east, min(north, _FURTHEST))
+    margin = 1e-3 * max(box[2] - box[0], box[3] - box[1])
+    return box[0] - margin, box[1] - margin, min(box[2] + margin, 2 * HALF), box[3] + margin
 
 
 def _draw_classes(colours: dict[int, tuple[int, int, int]]) -> Paint:

@@ -5,11 +5,11 @@ import pytest
 import rasterio
 from rasterio.windows import Window
 
-from spatialnet.datasets.build import Chipping, Stack, build_dataset
+from spatialnet.importing.build import Chipping, Stack, build_dataset
 from spatialnet.datasets.catalogue import chip_table
 from spatialnet.datasets.class_raster import NO_CLASS, class_bands
-from spatialnet.datasets.derive import RULES_FOLDER, load_rules
-from spatialnet.datasets.landscape import ORIGIN, generate_landscape
+from spatialnet.importing.derive import RULES_FOLDER, load_rules
+from spatialnet.importing.landscape import ORIGIN, generate_landscape
 from spatialnet.datasets.splits import BlockPlan
 from spatialnet.errors import (
     BandsDoNotMatch,

@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.warp import transform_bounds
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -14,6 +16,7 @@ from spatialnet.sensors import SENSORS
 from spatialnet.settings import Settings, load_settings
 from spatialnet.tasks import Task
 from spatialnet.web import routes, stack
+from tests.data_sets import two_places, write_data_set
 
 LAND_USE = Task("land_use", "multiclass", ("forest", "water"), colours=("#006400", "#0000ff"))
 PRESENCE = Task("presence", "multilabel", ("road", "house"))
@@ -28,42 +31,70 @@ MERCATOR = CRS.from_epsg(3857)
 def write_run(settings: Settings, name: str, classes: np.ndarray) -> None:
     """A run whose land-use map holds these classes (4, 4), each with a score of 80 percent."""
     folder = settings.runs / name
-    (folder / "maps").mkdir(parents=True)
+    (folder / "maps" / "valley").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"id": name, "dataset": "hills"}))
     known = classes != 255
     bands = [classes, np.where(known, 80, 255), np.where(classes == 0, 80, 20), np.where(classes == 1, 80, 20)]
-    write_cog(folder / "maps" / "land_use.tif", np.stack(bands).astype(np.uint8), TRANSFORM, MERCATOR, nodata=255)
+    write_cog(
+        folder / "maps" / "valley" / "land_use.tif", np.stack(bands).astype(np.uint8), TRANSFORM, MERCATOR, nodata=255
+    )
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    """A workspace with `hills`: one place, and five chips of 4 pixels, of which four stand side by side in its first row."""
     settings = load_settings(tmp_path / "workspace")
     folder = settings.datasets / "hills"
-    for part in ("chips", "scenes", "maps"):
-        (folder / part).mkdir(parents=True)
+    (folder / "places" / "valley").mkdir(parents=True)
     chips = np.zeros((5, 3, 4, 4), np.float32)
     chips[1, 0], chips[1, 1], chips[1, 2] = 10, 15, 20  # dark, half, bright
     chips[2] = np.nan
-    np.save(folder / "chips" / "rgb.npy", chips)
     scene = np.full((3, 4, 4), 15, np.float32)
     scene[:, 0, 0] = np.nan
     scene[0, :, 3], scene[1, :, 3], scene[2, :, 3] = 20, 10, 10
-    write_cog(folder / "scenes" / "rgb.tif", scene, TRANSFORM, MERCATOR, nodata=float("nan"))
+    write_cog(folder / "places" / "valley" / "rgb.tif", scene, TRANSFORM, MERCATOR, nodata=float("nan"))
     cover = np.array([[[1, 2, 2, 255]] * 4], np.uint8)
     colours = {1: (1, 2, 3, 255), 2: (9, 8, 7, 255)}
-    write_cog(folder / "scenes" / "land_cover.tif", cover, TRANSFORM, MERCATOR, nodata=255, colours=colours)
-    splits = np.array([[[0, 1, 2, 3]] * 4], np.uint8)
-    write_cog(folder / "maps" / "splits.tif", splits, TRANSFORM, MERCATOR, nodata=255)
-    presence = np.stack([np.full((4, 4), 254), np.full((4, 4), 100), np.zeros((4, 4)), np.zeros((4, 4))]).astype(
-        np.uint8
+    write_cog(folder / "places" / "valley" / "land_cover.tif", cover, TRANSFORM, MERCATOR, nodata=255, colours=colours)
+    # Chips of 4 pixels, each one raster pixel of the scene wide and the raster's height.
+    own = [TRANSFORM @ Affine.translation(column, 0) @ Affine.scale(0.25, 1) for column in range(4)]
+    bounds = [transform_bounds(MERCATOR, "EPSG:4326", t.c, t.f + 4 * t.e, t.c + 4 * t.a, t.f) for t in own]
+    table = pd.DataFrame(
+        {
+            "key": [f"Hill/{i}" for i in range(5)], "place": "valley", "crs": ["EPSG:3857"] * 4 + [""],
+            **{name: [*(list(t)[i] for t in own), np.nan] for i, name in enumerate("abcdef")},
+            **{name: [*(b[i] for b in bounds), np.nan] for i, name in enumerate(("west", "south", "east", "north"))},
+        }
+    )  # fmt: skip
+    land_use, presence = (
+        np.array([0, 1, -100, 0, 1]),
+        np.array([[0, 0], [1, 0], [np.nan, 0], [1, 1], [0, 1]], np.float32),
     )
-    write_cog(folder / "maps" / "target-presence.tif", presence, TRANSFORM, MERCATOR, nodata=255)
-    manifest = {
-        "name": "hills", "title": "Hills", "chips": 5, "chip_size": 4, "fingerprint": "f00d",
-        "sensors": [SENSORS["rgb"].to_dict()], "tasks": [LAND_USE.to_dict(), PRESENCE.to_dict()],
-        "statistics": {"rgb": {"low": [10, 10, 10], "high": [20, 20, 20]}},
+    leaks = pd.DataFrame({"a": [0], "b": [1], "split_a": "train", "split_b": "validation", "kind": "near duplicate"})
+    place = {
+        "name": "valley", "crs": "EPSG:3857", "transform": list(TRANSFORM)[:6], "height": 4, "width": 4, "sensors": ["rgb"],
+        "bounds": transform_bounds(MERCATOR, "EPSG:4326", TRANSFORM.c, TRANSFORM.f - _SIDE / 2, TRANSFORM.c + _SIDE / 2, TRANSFORM.f),
+        "land_cover": True,
     }  # fmt: skip
-    (folder / "dataset.json").write_text(json.dumps(manifest))
+    low_high = {
+        "mean": [15] * 3,
+        "std": [5] * 3,
+        "low": [10] * 3,
+        "high": [20] * 3,
+        "percentiles": [2, 98],
+        "sampled_chips": 5,
+    }
+    write_data_set(
+        folder, {SENSORS["rgb"]: chips}, {LAND_USE: land_use, PRESENCE: presence}, table, splits=np.array([0, 1, 2, 3, 0]),
+        leaks=leaks, places=[place], stride=4, statistics={"rgb": low_high},
+    )  # fmt: skip
+    return settings
+
+
+@pytest.fixture
+def banks(settings: Settings) -> Settings:
+    """The workspace with a second data set, `banks`: two places in two zones, two sensors."""
+    two_places(settings.datasets / "banks")
     return settings
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spatialnet.web.addresses import chip_picture
+from spatialnet.web.addresses import chip_picture, contact_sheet
 
 
 def picture(client, address: str) -> np.ndarray:
@@ -83,3 +83,53 @@ def test_damaged_data_is_a_sentence_without_paths(client, settings):
     assert answer.status_code == 500
     assert "Build it again" in answer.json()["error"]
     assert str(settings.workspace) not in answer.text
+
+
+def test_a_sensor_that_a_chip_lacks_is_a_plain_picture(client, banks):
+    there, missing = (picture(client, chip_picture("banks", chip, sensor="sentinel1")) for chip in (0, 100))
+    assert (missing[..., 3] == 255).all()
+    assert (missing[0, 0, :3] == missing[0, 0, 0]).sum() < 3
+    assert not (there == missing).all()
+
+
+def test_no_data_of_a_native_type_is_transparent_and_the_rest_is_not(client, banks):
+    pixels = picture(client, chip_picture("banks", 0, sensor="sentinel2_l2a", size=64))
+    assert (pixels[:32, :32, 3] == 0).all()  # the first 8 of 16 pixels are 0, which means no data
+    assert (pixels[32:, :, 3] == 255).all()
+
+
+def test_large_chips_are_shrunk(client, settings):
+    chips = np.full((5, 3, 700, 700), 15, np.float32)
+    chips[:, :, 350:] = 20
+    np.save(settings.datasets / "hills" / "chips" / "rgb.npy", chips)
+    pixels = picture(client, chip_picture("hills", 0, size=512))
+    assert pixels.shape == (512, 512, 4)
+    assert pixels[[10, 250, 262, 500], 10, 0].tolist() == [128, 128, 255, 255]
+
+
+def test_a_sheet_holds_each_chip_in_its_cell(client):
+    pixels = picture(client, contact_sheet("hills", [1, 0] * 6 + [1], side=16))
+    assert pixels.shape == (32, 12 * 16, 4)
+    assert np.unique(pixels[:16, :16].reshape(-1, 4), axis=0).tolist() == [[0, 128, 255, 255]]
+    assert np.unique(pixels[:16, 16:32].reshape(-1, 4), axis=0).tolist() == [[0, 0, 0, 255]]
+    assert np.unique(pixels[16:, :16].reshape(-1, 4), axis=0).tolist() == [[0, 128, 255, 255]]
+    assert (pixels[16:, 16:, 3] == 0).all()
+
+
+def test_a_sheet_shows_missing_sensors(client, banks):
+    pixels = picture(client, contact_sheet("banks", [0, 100], sensor="sentinel1", side=64))
+    assert (pixels[:, 64:128, 3] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("", 400, "Name 1 to 200 chips"), ("chips=", 400, "Name 1 to 200"), ("chips=1-a", 400, "Name 1"), ("chips=-1", 400, "Name 1"),
+        ("chips=" + "-".join(["1"] * 201), 400, "Name 1 to 200"), ("chips=1-5", 404, "there is no chip 5"),
+        ("chips=1&side=8", 400, "from 16 to 128"), ("chips=1&sensor=radar", 404, "no sensor"),
+    ],
+)  # fmt: skip
+def test_sheets_that_cannot_be_drawn_are_a_sentence(client, query, status, words):
+    answer = client.get(f"/chips/hills/sheet.png?{query}")
+    assert answer.status_code == status
+    assert words in answer.json()["error"]

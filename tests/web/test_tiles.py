@@ -8,9 +8,10 @@ from PIL import Image
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
+from spatialnet.datasets.packed import PackedChips
 from spatialnet.raster import write_cog
 from spatialnet.web import addresses
-from spatialnet.web.colours import CONFIDENCE_RAMP, SPLIT_COLOURS, UNCHANGED, rgb
+from spatialnet.web.colours import CONFIDENCE_RAMP, UNCHANGED, rgb
 from tests.web.conftest import MERCATOR, TRANSFORM, X, Y, Z, write_run
 
 CLEAR = [0, 0, 0, 0]
@@ -22,6 +23,14 @@ def tile(client, template: str, z: int = Z, x: int = X, y: int = Y) -> np.ndarra
     pixels = np.asarray(Image.open(io.BytesIO(answer.content)))
     assert pixels.shape == (256, 256, 4)
     return pixels
+
+
+def tile_at(z: int, bounds) -> tuple[int, int]:
+    """Column and row of the tile that a box in degrees begins in, at its north-west."""
+    west, _, _, north = bounds
+    column = (west + 180) / 360 * 2**z
+    row = (1 - math.asinh(math.tan(math.radians(north))) / math.pi) / 2 * 2**z
+    return int(column), int(row)
 
 
 def cells(pixels: np.ndarray) -> list[list[int]]:
@@ -64,7 +73,7 @@ def test_another_projection_lands_on_the_same_ground(client, settings):
     values[:, 98:103, 98:103] = 20
     west, north = transform("EPSG:3857", "EPSG:32617", [TRANSFORM.c], [TRANSFORM.f])
     place = Affine(30, 0, west[0], 0, -30, north[0])
-    path = settings.datasets / "hills" / "scenes" / "rgb.tif"
+    path = settings.datasets / "hills" / "places" / "valley" / "rgb.tif"
     write_cog(path, values, place, CRS.from_epsg(32617), nodata=float("nan"))
     px, py = transform("EPSG:32617", "EPSG:3857", *([c] for c in place @ (100.5, 100.5)))
     column, row = ~TRANSFORM @ (px[0], py[0])
@@ -78,13 +87,32 @@ def test_land_cover_has_the_colours_of_its_own_table(client):
     assert cells(tile(client, addresses.land_cover_tiles("hills"))) == [[1, 2, 3, 255], *[[9, 8, 7, 255]] * 2, CLEAR]
 
 
-def test_splits_have_the_colours_of_the_legend(client):
-    found = cells(tile(client, addresses.split_tiles("hills")))
-    assert found == [[*rgb(colour), 255] for colour in SPLIT_COLOURS.values()]
+def test_all_places_of_a_data_set_are_one_layer(client, banks):
+    data = PackedChips.open(banks.datasets / "banks")
+    z = 11
+    shown = [
+        tile(client, addresses.scene_tiles("banks", "sentinel2_l2a", (3, 2, 1)), z, *tile_at(z, p["bounds"]))
+        for p in data.places
+    ]
+    assert all((pixels[..., 3] > 0).sum() > 4 for pixels in shown)
+    # From far away a place is a dot that can be seen.
+    assert (
+        tile(client, addresses.scene_tiles("banks", "sentinel2_l2a", (3, 2, 1)), 2, *tile_at(2, data.bounds))[..., 3]
+        > 0
+    ).any()
 
 
-def test_target_without_any_class_is_not_missing(client):
-    assert cells(tile(client, addresses.target_tiles("hills", "presence")))[0] == [217, 217, 217, 255]
+def test_a_sensor_is_shown_only_where_there_is_a_scene_of_it(client, banks):
+    data = PackedChips.open(banks.datasets / "banks")
+    template, z = addresses.scene_tiles("banks", "sentinel1", (0, 1, 0)), 12
+    shown = [tile(client, template, z, *tile_at(z, place["bounds"]))[..., 3].any() for place in data.places]
+    assert shown == [True, False]
+
+
+def test_no_data_of_a_native_type_is_transparent(client, banks):
+    place = PackedChips.open(banks.datasets / "banks").places[0]
+    pixels = tile(client, addresses.scene_tiles("banks", "sentinel2_l2a", (3, 2, 1)), 15, *tile_at(15, place["bounds"]))
+    assert 0 < (pixels[..., 3] == 0).mean() < 1
 
 
 def test_run_shows_class_confidence_and_scores(client, settings):
@@ -112,7 +140,7 @@ def test_a_map_that_is_written_anew_is_shown_anew(client, settings):
     address = addresses.run_tiles("run-1", "land_use")
     write_run(settings, "run-1", np.zeros((4, 4)))
     first = client.get(address.format(z=Z, x=X, y=Y))
-    path = settings.runs / "run-1" / "maps" / "land_use.tif"
+    path = settings.runs / "run-1" / "maps" / "valley" / "land_use.tif"
     write_cog(path, np.ones((4, 4, 4), np.uint8), TRANSFORM, MERCATOR, nodata=255)
     second = client.get(address.format(z=Z, x=X, y=Y), headers={"if-none-match": first.headers["etag"]})
     assert second.status_code == 200
@@ -127,16 +155,14 @@ def test_a_map_that_is_written_anew_is_shown_anew(client, settings):
         ("scene/hills/rgb/0-1-9/2/0/0", 400, "three bands"),
         ("scene/hills/radar/0-1-2/2/0/0", 404, "no sensor"),
         ("scene/etc/rgb/0-1-2/2/0/0", 404, "No data set"),
-        ("target/hills/land-use/class/2/0/0", 404, "no map of the targets"),
-        ("target/hills/roads/class/2/0/0", 404, "no task"),
-        ("target/hills/presence/p2/2/0/0", 404, "no layer 'p2'"),
         ("run/none/land-use/class/2/0/0", 404, "No run called none"),
         ("run/..%2f..%2fetc/land-use/class/2/0/0", 404, ""),
-        ("splits/hills/-1/0/0", 404, ""),
-        ("splits/hills/a/0/0", 404, ""),
+        ("run/run-1/presence/class/2/0/0", 404, "no map of presence by this run"),
+        ("run/run-1/land-use/p2/2/0/0", 404, "no layer 'p2'"),
     ],
 )
-def test_what_cannot_be_drawn_is_a_sentence(client, path, status, words):
+def test_what_cannot_be_drawn_is_a_sentence(client, settings, path, status, words):
+    write_run(settings, "run-1", np.zeros((4, 4)))
     answer = client.get(f"/tiles/{path}.png")
     assert answer.status_code == status
     if words:
@@ -145,18 +171,18 @@ def test_what_cannot_be_drawn_is_a_sentence(client, path, status, words):
 
 @pytest.mark.parametrize("content", [b"", b"II*\x00", b"<VRTDataset><SRSx/></VRTDataset>"])
 def test_damaged_raster_is_a_sentence_without_paths(client, settings, content):
-    (settings.datasets / "hills" / "maps" / "splits.tif").write_bytes(content)
-    answer = client.get(addresses.split_tiles("hills").format(z=Z, x=X, y=Y))
+    (settings.datasets / "hills" / "places" / "valley" / "land_cover.tif").write_bytes(content)
+    answer = client.get(addresses.land_cover_tiles("hills").format(z=Z, x=X, y=Y))
     assert answer.status_code == 500
     assert "cannot be read as a GeoTIFF" in answer.json()["error"]
     assert str(settings.workspace) not in answer.text
 
 
 def test_link_out_of_the_workspace_is_refused(client, settings, tmp_path):
-    inside = settings.datasets / "hills" / "maps" / "splits.tif"
+    inside = settings.datasets / "hills" / "places" / "valley" / "land_cover.tif"
     outside = tmp_path / "outside.tif"
     inside.rename(outside)
     inside.symlink_to(outside)
-    answer = client.get(addresses.split_tiles("hills").format(z=Z, x=X, y=Y))
+    answer = client.get(addresses.land_cover_tiles("hills").format(z=Z, x=X, y=Y))
     assert answer.status_code == 404
     assert "outside the workspace" in answer.json()["error"]

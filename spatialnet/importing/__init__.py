@@ -1,0 +1,1 @@
+"""Getting data in: importers, the pre-scan, and the one way chips are packed into a data set."""
