@@ -29,9 +29,9 @@ SEEDS = (0, 1, 2)
 def run(shared: Path | None) -> Result:
     """Train three seeds in a temporary workspace."""
     del shared
-    from spatialnet.importing.raleigh import prepare_raleigh
     from spatialnet.errors import SampleUnavailable
     from spatialnet.evaluate.report import evaluate_run
+    from spatialnet.importing.raleigh import prepare_raleigh
     from spatialnet.model import load_model
     from spatialnet.predict.chips import predict_chips
     from spatialnet.recipe import sample_recipe

@@ -23,7 +23,6 @@ import rasterio
 import torch
 from affine import Affine
 from rasterio.crs import CRS
-from spatialnet.importing.scan import scan
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.figures import Figure, Result, cpu_seconds, matmul_gflops, one_thread, ratio_of_minima
@@ -32,6 +31,7 @@ from spatialnet.importing.formats import IMPORTERS
 from spatialnet.importing.import_plan import propose_plan
 from spatialnet.importing.importer import Source
 from spatialnet.importing.packing import build_dataset
+from spatialnet.importing.scan import scan
 from spatialnet.model import SpatialNetViT
 from spatialnet.model.losses import MultiTaskLoss
 from spatialnet.train import batches

@@ -10,6 +10,13 @@ from affine import Affine
 from PIL import Image
 from rasterio.crs import CRS
 
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.importing.formats import IMPORTERS
+from spatialnet.importing.import_plan import propose_plan
+from spatialnet.importing.importer import Source
+from spatialnet.importing.packing import build_dataset
+from spatialnet.importing.scan import scan
+
 ORIGIN = (500_000.0, 4_000_000.0)
 """Upper left corner of the stack, EPSG:32617."""
 
@@ -54,3 +61,9 @@ def write_images(folder: Path, *, classes: tuple[str, ...] = ("Forest", "SeaLake
             pixels[..., number % 3] += 100
             Image.fromarray(pixels).save(folder / name / f"{name}_{image}.png")
     return folder
+
+
+def build_pictures(folder: Path, source: Path) -> PackedChips:
+    """`write_images` as a data set."""
+    found = scan(IMPORTERS["image_folder"].listing(Source(write_images(source))))
+    return build_dataset(folder, found, propose_plan(found, folder.name))

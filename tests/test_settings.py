@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from spatialnet.database import open_database
@@ -42,3 +44,30 @@ def test_plain_names_are_inside(tmp_path, name):
 def test_names_that_could_lead_elsewhere_are_refused(tmp_path, name):
     with pytest.raises(PathRefused, match="not a valid name"):
         inside(tmp_path, name)
+
+
+def test_sources_are_the_inbox_and_the_named_folders(tmp_path, monkeypatch):
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("SPATIALNET_SOURCES", os.pathsep.join([str(tmp_path / "archive"), str(tmp_path / "none"), ""]))
+    settings = load_settings(tmp_path / "work")
+    assert settings.source_folders == (settings.inbox, tmp_path / "archive")
+    assert settings.inbox.is_dir()
+    assert settings.imports.is_dir()
+    (settings.inbox / "a").mkdir()
+    (tmp_path / "archive" / "b.zip").write_bytes(b"")
+    for path in (settings.inbox / "a", tmp_path / "archive" / "b.zip", settings.inbox / "a" / ".." / "a"):
+        assert settings.source(path) == path.resolve()
+    (settings.inbox / "link").symlink_to(tmp_path / "other")
+    for path in (
+        settings.inbox,
+        tmp_path / "other",
+        settings.inbox / "link",
+        settings.inbox / "a" / ".." / "..",
+        "/etc/passwd",
+    ):
+        with pytest.raises(PathRefused, match="lies outside"):
+            settings.source(path)
+    for path in (settings.inbox / "none", "\0"):
+        with pytest.raises(PathRefused, match="There is nothing"):
+            settings.source(path)

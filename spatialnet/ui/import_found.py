@@ -32,7 +32,7 @@ def found(prescan: Prescan) -> None:
     st.caption(plain(f"{prescan.source} · {prescan.reason}"))
     if scan.listing.origin.synthetic:
         st.warning("Synthetic: these chips are generated.", icon=":material/science:")
-    cells = st.columns(5)
+    cells = st.columns(3)
     files = sum(facts.get("files", {}).values())
     kinds = ", ".join(
         f"{count:,} {suffix or 'without suffix'}" for suffix, count in list(facts.get("files", {}).items())[:3]
@@ -41,13 +41,14 @@ def found(prescan: Prescan) -> None:
     cells[1].metric("Files", f"{files:,}", border=True, help=plain(kinds) or None)
     cells[2].metric("Sensors", str(len(scan.listing.pixels)), border=True)
     free = shutil.disk_usage(services().settings.workspace).free
-    cells[3].metric("Disk", _bytes(scan.bytes), border=True, help=f"{_bytes(free)} are free.")
-    cells[4].metric("Time, about", duration(scan.seconds), border=True)
+    told = f"The import takes about {duration(scan.seconds)} and {_bytes(scan.bytes)} of disk; {_bytes(free)} are free."
     if scan.bytes > 0.95 * free:
         st.error(
             f"The data set needs {_bytes(scan.bytes)} and {_bytes(free)} are free. Free some space first.",
             icon=":material/hard_drive:",
         )
+    elif not scan.refused:
+        st.caption(told)
     _notes(scan.notes)
     if facts.get("unreadable"):
         with st.expander(f"Files that cannot be read ({len(facts['unreadable']):,})", icon=":material/broken_image:"):
@@ -65,7 +66,7 @@ def _notes(notes: tuple[Note, ...]) -> None:
     for severity, (icon, colour) in _NOTES.items():
         for note in (n for n in notes if n.severity == severity):
             text = f":{colour}[:material/{icon}:] {plain(note.text)}"
-            if len(note.names) < 2 and not (note.names and severity != "note"):
+            if all(name in note.text for name in note.names):
                 st.markdown(text)
                 continue
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -101,7 +102,10 @@ def _sensor(pixels: Pixels, storage: Storage, chips: int, facts: Mapping[str, An
     ])  # fmt: skip
     number = st.column_config.NumberColumn(format="%.4g")
     st.dataframe(
-        table, hide_index=True, height=min(39 + 35 * len(table), 390), column_config=dict.fromkeys(_VALUES, number)
+        table,
+        hide_index=True,
+        height="content" if len(table) < 14 else "auto",
+        column_config=dict.fromkeys(_VALUES, number),
     )
     st.caption(f"Percentiles are of {values['chips']:,} chips.")
 

@@ -180,7 +180,12 @@ def _question(option: Option, key: str, default: str) -> str:
 def _about(importer: Importer) -> None:
     st.markdown(f"**{plain(importer.title)}**")
     st.caption(plain(importer.about))
-    st.code(re.sub(r"(?<=\S) {3,}", "  ", importer.layout.strip("\n")), language=None, wrap_lines=True)
+    st.code(re.sub(r"(?<=\S) {3,}", "  ", importer.layout.strip("\n")), language=None)
+
+
+def _code(path: Path) -> str:
+    """A path between backticks, where Markdown takes everything but a backtick as it is."""
+    return str(path).replace("`", "'")
 
 
 def _upload() -> None:
@@ -191,7 +196,7 @@ def _upload() -> None:
     )  # fmt: skip
     if file is None:
         st.caption(
-            f"It is kept in the inbox, `{plain(str(services().settings.inbox))}`, where larger files can be put by hand."
+            f"It is kept in the inbox, `{_code(services().settings.inbox)}`, where larger files can be put by hand."
         )
         return
     if st.button("Keep it in the inbox", type="primary", icon=":material/inbox:", key="import.keep"):
@@ -236,7 +241,7 @@ def _download() -> None:
         told = f", {size / 1e9:.1f} GB" if size and all(remote.size for remote in importer.downloads) else ""
         st.caption(
             f"{len(importer.downloads)} files{told} from {plain(importer.downloads[0].url.split('/')[2])} into "
-            f"`{plain(str(services().settings.inbox / importer.name))}`. A stopped download goes on where it was."
+            f"`{_code(services().settings.inbox / importer.name)}`. A stopped download goes on where it was."
         )
         answers, chip_size = _answers(importer, services().settings.inbox / importer.name)
         if st.button("Download and look at it", type="primary", icon=":material/download:", key="import.download"):

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -101,17 +101,20 @@ def _ready(prescan: Prescan, plan: TargetPlan) -> None:
     sentence = plan.derived or str(prescan.scan.listing.rules.get("sentences", {}).get(plan.name, ""))
     counts = prescan.scan.facts.get("tasks", {}).get(plan.name, {}).get("classes", {})
     st.caption(plain(f"Derived: {sentence or 'by the importer'}. Its classes are those of the source."))
-    if counts:
-        table = pd.DataFrame({"Class": list(counts), "Chips": list(counts.values())})
-        st.dataframe(table, hide_index=True, height=_height(len(table)), column_config={"Chips": _bars(counts)})
+    there = {name: count for name, count in counts.items() if count}
+    if there:
+        table = pd.DataFrame({"Class": list(there), "Chips": list(there.values())})
+        st.dataframe(table, hide_index=True, height=_height(len(table)), column_config={"Chips": _bars(there)})
+    if absent := [name for name in counts if name not in there]:
+        st.caption(plain(f"On no chip: {', '.join(absent)}."))
 
 
 def _bars(counts: Mapping[str, int]) -> Any:
     return st.column_config.ProgressColumn("Chips", format="%d", min_value=0, max_value=max(1, *counts.values(), 1))
 
 
-def _height(rows: int) -> int:
-    return min(39 + 35 * rows, 390)
+def _height(rows: int) -> Literal["content", "auto"]:
+    return "content" if rows < 14 else "auto"
 
 
 def _kinds(plan: TargetPlan) -> list[TaskKind]:

@@ -23,7 +23,10 @@ from spatialnet.label import LabelEvent, LabelStore
 from spatialnet.runs import create_run, list_runs
 from spatialnet.settings import REPOSITORY, Settings, load_settings
 
-COMMANDS = ("sample", "train", "predict", "explain", "labels", "datasets", "runs", "jobs", "cancel", "resume", "worker")
+COMMANDS = (
+    "sample", "importers", "scan", "import", "download", "export", "split", "targets", "train", "predict", "explain", "labels",
+    "datasets", "runs", "jobs", "cancel", "resume", "worker",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_help_teaches_a_first_session(capsys):
     text = capsys.readouterr().out
     assert "a first session:" in text
     for name in COMMANDS:
-        assert re.search(rf"^    {name} ", text, re.MULTILINE), name
+        assert re.search(rf"^    {name}\b", text, re.MULTILINE), name
     for line in re.findall(r"python -m spatialnet (\w+)", text):
         assert line in COMMANDS
 

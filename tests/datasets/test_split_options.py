@@ -12,7 +12,14 @@ def table(count: int = 400, **columns: object) -> pd.DataFrame:
     generator = np.random.default_rng(1)
     west, south = generator.uniform(7, 7.5, count), generator.uniform(50, 50.4, count)
     ground = {"west": west, "south": south, "east": west + 0.002, "north": south + 0.001}
-    values = {"split": "", "group": "", "place": "", "region": "", "longitude": west + 0.001, "latitude": south + 0.0005}
+    values = {
+        "split": "",
+        "group": "",
+        "place": "",
+        "region": "",
+        "longitude": west + 0.001,
+        "latitude": south + 0.0005,
+    }
     return pd.DataFrame(ground | values | columns)
 
 

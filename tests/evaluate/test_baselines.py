@@ -49,7 +49,10 @@ def test_band_statistics_are_means_and_deviations_of_valid_pixels(tmp_path):
     np.save(tmp_path / "chips" / "s.npy", pixels)
     sensor = {"name": "s", "kind": "sar", "bands": ["a", "b"], "wavelengths_nm": [0, 0], "gsd_m": 1}
     statistics = {"s": {"mean": [7.0, 8.0], "std": [0.7, 0.8]}}
-    data = PackedChips(tmp_path, {"name": "d", "chips": 3, "sensors": [sensor], "statistics": statistics})
+    data = PackedChips(
+        tmp_path,
+        {"name": "d", "chips": 3, "sensors": [sensor], "statistics": statistics, "storage": {"s": {"nodata": None}}},
+    )
     found = band_statistics(data, np.array([2, 0, 1]))
     assert found[1] == pytest.approx([2.5, 5, np.std([1, 2, 3, 4]), 0])
     assert found[2] == pytest.approx([2, 0, 1, 0])

@@ -101,7 +101,7 @@ def sample(tmp_path_factory):
 def test_the_real_sample(sample):
     assert [sensor.name for sensor in sample.sensors] == ["landsat7"]
     assert [task.name for task in sample.tasks] == ["land_use", "presence", "rural_urban"]
-    assert sample.manifest["scene"]["crs"] == "EPSG:32119"
+    assert sample.places[0]["crs"] == "EPSG:32119"
     assert sample.gsd_m == pytest.approx(28.5)
     assert not sample.manifest["synthetic"]
     assert sample.manifest["derived"]
@@ -112,7 +112,7 @@ def test_the_real_sample(sample):
 
 
 def test_no_missing_pixel_of_the_real_sample_became_a_value(sample):
-    with rasterio.open(sample.folder / "scenes" / "landsat7.tif") as source:
+    with rasterio.open(sample.scene_path("raleigh", "landsat7")) as source:
         scene = source.read()
         assert source.shape == (443, 489)
     assert np.isnan(scene).any()  # the frame

@@ -7,22 +7,15 @@ import pytest
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.formats.image_folder import IMPORTER
-from spatialnet.importing.import_plan import ImportPlan, propose_plan
-from spatialnet.importing.importer import Source
-from spatialnet.importing.packing import build_dataset
 from spatialnet.importing.retarget import current_plans, kept_labels, retarget
-from spatialnet.importing.scan import scan
 from spatialnet.importing.target_edits import mapped
 from spatialnet.importing.target_plan import TargetPlan
-from tests.sources import write_images
+from tests.sources import build_pictures
 
 
 @pytest.fixture
 def data(tmp_path):
-    found = scan(IMPORTER.listing(Source(write_images(tmp_path / "source"))))
-    plan: ImportPlan = propose_plan(found, "pictures")
-    return build_dataset(tmp_path / "pictures", found, plan)
+    return build_pictures(tmp_path / "pictures", tmp_path / "source")
 
 
 def test_two_values_become_one_class(data):

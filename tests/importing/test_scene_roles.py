@@ -16,7 +16,10 @@ def test_a_stack_is_told_by_its_bands_and_names(tmp_path):
     folder = write_stack(tmp_path / "delta", side=32)
     roles = {raster.pattern: raster.role for raster in propose_roles(folder)}
     assert roles == {"land_cover.tif": LAND_COVER, "sentinel1.tif": "sentinel1", "sentinel2.tif": "sentinel2_10"}
-    assert answers(roles) == {"scenes": "sentinel1=sentinel1.tif, sentinel2_10=sentinel2.tif", "land_cover": "land_cover.tif"}
+    assert answers(roles) == {
+        "scenes": "sentinel1=sentinel1.tif, sentinel2_10=sentinel2.tif",
+        "land_cover": "land_cover.tif",
+    }
     (alone,) = propose_roles(folder / "sentinel1.tif")
     assert (alone.pattern, alone.bands) == ("sentinel1.tif", ("VV", "VH"))
 
@@ -26,7 +29,10 @@ def test_folders_of_many_places_are_one_pattern(tmp_path):
         (tmp_path / folder).mkdir()
         for place in ("a", "b"):
             write_raster(tmp_path / folder / f"{place}.tif", pixels(count))
-    assert [(r.pattern, r.role) for r in propose_roles(tmp_path)] == [("S2/*.tif", "sentinel2_l2a"), ("labels/*.tif", LAND_COVER)]
+    assert [(r.pattern, r.role) for r in propose_roles(tmp_path)] == [
+        ("S2/*.tif", "sentinel2_l2a"),
+        ("labels/*.tif", LAND_COVER),
+    ]
     assert first_file(tmp_path, "S2/*.tif") == tmp_path / "S2" / "a.tif"
 
 
@@ -34,7 +40,8 @@ def test_folders_of_many_places_are_one_pattern(tmp_path):
     ("name", "count", "dtype", "role"),
     [
         ("x.tif", 6, "uint8", "landsat7"), ("x.tif", 3, "uint8", "rgb"), ("dem.tif", 1, "float32", "elevation"),
-        ("x.tif", 2, "float32", "sentinel1"), ("x.tif", 2, "uint16", ""), ("x.tif", 7, "uint16", ""), ("lulc_2020.tif", 1, "uint8", LAND_COVER),
+        ("x.tif", 2, "float32", "sentinel1"), ("x.tif", 2, "uint16", ""), ("x.tif", 7, "uint16", ""),
+        ("lulc_2020.tif", 1, "uint8", LAND_COVER),
     ],
 )  # fmt: skip
 def test_where_nothing_fits_nothing_is_guessed(tmp_path, name, count, dtype, role):

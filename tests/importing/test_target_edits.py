@@ -6,7 +6,9 @@ from spatialnet.importing.target_edits import from_columns, mapped, own_names
 from spatialnet.importing.target_plan import propose
 from spatialnet.importing.vocabulary import suggest
 
-LABELS = pd.DataFrame({"use": ["SeaLake", "Forest", "Forest", None, "river"], "a": [1, 0, 1, None, 0], "b": [0, 0, 3, 1, 2]})
+LABELS = pd.DataFrame(
+    {"use": ["SeaLake", "Forest", "Forest", None, "river"], "a": [1, 0, 1, None, 0], "b": [0, 0, 3, 1, 2]}
+)
 
 
 def proposed():

@@ -94,7 +94,7 @@ def test_an_explanation_lies_where_the_chip_is(app, finished):
         assert alpha.max() > 0
     data = open_dataset(finished, "landscape")
     place = chip_table(data).loc[5]
-    with rasterio.open(data.folder / "scenes" / "landsat7.tif") as source:
+    with rasterio.open(data.scene_path("landscape", "landsat7")) as source:
         corners = [source.transform @ (place["column"] + dx, place["row"] + dy) for dx in (0, 16) for dy in (0, 16)]
         longitudes, latitudes = rasterio.warp.transform(source.crs, "EPSG:4326", *zip(*corners, strict=True))
     (south, west), (north, east) = facts["bounds"]

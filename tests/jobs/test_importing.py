@@ -160,7 +160,9 @@ def test_a_page_reaches_only_the_source_folders(jobs, settings, until, tmp_path,
     (pictures / "Forest" / "inner.png").symlink_to(outside / "Forest" / "Forest_0.png")
     job = until(request_scan(jobs, pictures, confined=True), lambda j: not j.live)
     assert job.state == "failed" or not any(
-        "outside" in str(path.resolve()) for pixels in read_prescan(settings, job.id).scan.listing.pixels for path in pixels.files
+        "outside" in str(path.resolve())
+        for pixels in read_prescan(settings, job.id).scan.listing.pixels
+        for path in pixels.files
     )
 
 

@@ -86,8 +86,8 @@ def assert_it_has_everything(run, data) -> None:
         values = run.report["tasks"][task.name]
         assert {"run", "majority", "band_statistics", "margin"} <= values.keys()
         with (
-            rasterio.open(run.folder / "maps" / f"{task.name}.tif") as source,
-            rasterio.open(data.folder / "scenes" / "landsat7.tif") as scene,
+            rasterio.open(run.folder / "maps" / "landscape" / f"{task.name}.tif") as source,
+            rasterio.open(data.scene_path("landscape", "landsat7")) as scene,
         ):
             assert (source.shape, source.crs, source.transform) == (scene.shape, scene.crs, scene.transform)
             if task.kind in ("multiclass", "binary"):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from spatialnet.datasets.packed import PackedChips
+from spatialnet.datasets.packed import FORMAT, PackedChips
 from spatialnet.sensors import SENSORS
 from spatialnet.tasks import Task
 
@@ -22,7 +22,7 @@ def make_data(tmp_path):
     def make(chips=48, sensors=("landsat7", "sentinel1"), soft=True):
         random = np.random.default_rng(0)
         folder = tmp_path / "datasets" / "bright"
-        for part in ("chips", "present", "targets", "soft"):
+        for part in ("chips", "present", "targets", "soft", "splits"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         bright = random.random(chips) < 0.5
         for name in sensors:
@@ -41,15 +41,16 @@ def make_data(tmp_path):
             np.save(
                 folder / "soft/land_use.npy", np.where(unknown[:, None], np.nan, 0.8 * both + 0.1).astype(np.float32)
             )
-        np.save(folder / "splits.npy", (np.arange(chips) % 3).astype(np.int8))
-        np.save(folder / "blocks.npy", np.arange(chips).astype(np.int32))
+        np.save(folder / "splits/given-1.npy", (np.arange(chips) % 3).astype(np.int8))
+        np.save(folder / "splits/given-1.blocks.npy", np.arange(chips).astype(np.int32))
         statistics = {
             n: {"mean": [110.0] * len(SENSORS[n].bands), "std": [14.0] * len(SENSORS[n].bands)} for n in sensors
         }
         manifest = {
             "name": "bright", "title": "Bright", "chips": chips, "chip_size": 8, "gsd_m": 30.0, "fingerprint": "f00d",
             "sensors": [SENSORS[n].to_dict() for n in sensors], "tasks": [t.to_dict() for t in TASKS],
-            "statistics": statistics,
+            "statistics": statistics, "format": FORMAT, "split": {"id": "given-1"},
+            "storage": {n: {"dtype": "float32", "nodata": None} for n in sensors},
         }  # fmt: skip
         (folder / "dataset.json").write_text(json.dumps(manifest))
         return PackedChips.open(folder)

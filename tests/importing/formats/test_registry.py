@@ -40,7 +40,7 @@ def test_one_format_is_recognised_and_none_is_guessed(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImportRefused, match="looks like none of the known formats"):
         only_format(tmp_path / "empty")
-    with pytest.raises(ImportRefused, match="There is no format 'none'. Use one of"):
+    with pytest.raises(ImportRefused, match=r"There is no format 'none'. Use one of"):
         importer_called("none")
 
 
