@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import glob
 import os
@@ -11,9 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spatialnet.errors import NotEnoughDisk
+from spatialnet.errors import NotEnoughDisk, PathRefused
+
+_FROM_HERE, _EXCHANGE = -100, 2
+"""What the system calls the working folder (AT_FDCWD), and the exchange of two names (RENAME_EXCHANGE, RENAME_SWAP)."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 @contextmanager
@@ -52,6 +57,23 @@ def full_disk_said(what: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def closed_folder_said(folder: Path) -> Iterator[None]:
+    """Turn an operating-system error that means "you may not write here" into `PathRefused`.
+
+    Args:
+        folder: where something is being written, for the message.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _CLOSED:
+            raise PathRefused(
+                f"{folder.name[:80]!r} cannot be written to ({error.strerror}). Check the folder's permissions, or choose another place."
+            ) from error
+        raise
+
+
 def is_full(error: OSError) -> bool:
     """Whether an operating-system error means that the disk, the quota or the largest file size is used up."""
     return error.errno in _FULL
@@ -72,6 +94,37 @@ def beside(path: Path) -> Path:
         if process.isdigit() and not _is_running(int(process)):
             remove(left_over)
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Make a whole new folder appear at `folder`; what was there before is removed. At no moment is nothing there.
+
+    Args:
+        fresh: the new folder, beside `folder`.
+        folder: its place.
+    """
+    if not folder.exists():
+        fresh.rename(folder)
+    elif _exchange(fresh, folder):
+        remove(fresh)
+    else:
+        # A system that cannot exchange two names: between these two lines a crash leaves the old folder beside its place.
+        old = folder.with_name(f".{folder.name}.replaced")
+        remove(old)
+        folder.rename(old)
+        fresh.rename(folder)
+        remove(old)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Let two names change places in one step, as Linux and macOS can; False where that is not to be had."""
+    here = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(first), os.fsencode(second)
+    if hasattr(here, "renameat2"):
+        return here.renameat2(_FROM_HERE, names[0], _FROM_HERE, names[1], _EXCHANGE) == 0
+    if hasattr(here, "renamex_np"):
+        return here.renamex_np(*names, _EXCHANGE) == 0
+    return False
 
 
 def remove(path: Path) -> None:

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from spatialnet.atomic import beside, full_disk_said, replacing
-from spatialnet.errors import NotEnoughDisk
+from spatialnet.atomic import _exchange, beside, closed_folder_said, full_disk_said, put_in_place, replacing
+from spatialnet.errors import NotEnoughDisk, PathRefused
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -62,3 +62,41 @@ def test_what_a_killed_writer_left_is_removed_and_a_live_one_is_left_alone(tmp_p
     first, second = beside(path), beside(path)
     assert first != second
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_folder_that_may_not_be_written_to_is_said_in_a_sentence(tmp_path, number):
+    with pytest.raises(PathRefused, match=r"cannot be written to \(.+\)\. Check"), closed_folder_said(tmp_path):
+        raise OSError(number, os.strerror(number))
+    with pytest.raises(OSError, match="name too long"), closed_folder_said(tmp_path):
+        raise OSError(errno.ENAMETOOLONG, "name too long")
+
+
+def test_a_file_where_a_folder_was_expected(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PathRefused, match="'file' cannot be written to"), closed_folder_said(tmp_path / "file"):
+        (tmp_path / "file" / "below").mkdir()
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_takes_anothers_place(tmp_path, monkeypatch, exchange):
+    if not exchange:
+        monkeypatch.setattr("spatialnet.atomic._exchange", lambda *_: False)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "a").write_text("first")
+    put_in_place(tmp_path / "new", tmp_path / "place")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "a").write_text("second")
+    put_in_place(tmp_path / "new", tmp_path / "place")
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    assert (tmp_path / "place" / "a").read_text() == "second"
+
+
+def test_two_folders_change_places_in_one_step_on_this_system(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not _exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system cannot exchange two names")
+    assert (tmp_path / "a" / "b").exists()
+    assert (tmp_path / "b" / "a").exists()

@@ -101,8 +101,15 @@ def size_on_disk(data: PackedChips) -> int:
     return sum(path.stat().st_size for path in data.folder.rglob("*") if path.is_file())
 
 
-def chip_at(table: pd.DataFrame, longitude: float, latitude: float) -> int | None:
-    """The chip whose centre is nearest to a place, among the chips that cover it; None where no chip does."""
+def chip_at(table: pd.DataFrame, longitude: float, latitude: float, reach: float = 0.0) -> int | None:
+    """The chip whose centre is nearest to a place, among the chips that cover it; None where no chip does.
+
+    Args:
+        table: see `chip_table`.
+        longitude: in degrees.
+        latitude: in degrees.
+        reach: where no chip covers the place, its nearest neighbour within so many degrees of latitude counts.
+    """
     covers = (
         (table["west"] <= longitude)
         & (longitude <= table["east"])
@@ -110,10 +117,13 @@ def chip_at(table: pd.DataFrame, longitude: float, latitude: float) -> int | Non
         & (latitude <= table["north"])
     )
     near = table[covers]
-    if near.empty:
-        return None
     # A degree of longitude is shorter than one of latitude by the cosine of the latitude.
     scale = np.cos(np.deg2rad(latitude))
+    if near.empty and reach > 0:
+        away = np.hypot((table["longitude"] - longitude) * scale, table["latitude"] - latitude)
+        near = table[away <= reach]
+    if near.empty:
+        return None
     distance = ((near["longitude"] - longitude) * scale) ** 2 + (near["latitude"] - latitude) ** 2
     return int(near.loc[distance.idxmin(), "chip"])
 

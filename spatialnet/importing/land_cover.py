@@ -87,7 +87,7 @@ class LandCoverFile:
         with open_raster(self.path, root=self.root, max_pixels=MAX_LAND_COVER_PIXELS) as source:
             if source.crs is None:
                 raise SceneHasNoCRS(f"{self.title} has no coordinate reference system. Assign one and import it again.")
-            window = _window_over(source, grid)
+            window = window_over(source, grid)
             if window.width > 0 and window.height > 0:
                 values = read_window(source, window, [1])[0]
                 # Not a WarpedVRT: making one brings the VRT driver back, which `spatialnet.raster` keeps out.
@@ -99,7 +99,7 @@ class LandCoverFile:
         return codes
 
 
-def _window_over(source: DatasetReader, grid: Grid) -> Window:
+def window_over(source: DatasetReader, grid: Grid) -> Window:
     """The window of a raster that covers a grid, two pixels wider; empty where they do not meet."""
     xs, ys = zip(*grid.corners(), strict=True)
     left, bottom, right, top = transform_bounds(grid.crs, source.crs, min(xs), min(ys), max(xs), max(ys))

@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spatialnet.atomic import beside, full_disk_said, remove, replacing
+from spatialnet.atomic import closed_folder_said, full_disk_said, put_in_place, remove, replacing
 from spatialnet.datasets.chip_file import write_chips
 from spatialnet.datasets.leaks import find_leaks
 from spatialnet.datasets.packed import FORMAT, ChipArray, PackedChips, digest, fingerprint, save_array
@@ -53,6 +54,7 @@ def build_dataset(
 
     Raises:
         ImportRefused: the pre-scan refuses the source, the plan does not fit it, or the data set is being built already.
+        PathRefused: the folder may not be written to.
         NotEnoughDisk: the disk is full; nothing was changed, and the build can go on.
         SpatialNetError: another of its children says which file cannot be read any more.
     """
@@ -61,11 +63,11 @@ def build_dataset(
         reasons = [note.text for note in scan.notes if note.severity == "refuse"]
         raise ImportRefused(f"Nothing was imported. {reasons[0]}")
     scan = scan.without_duplicates() if plan.drop_duplicates else scan
-    with alone(folder), full_disk_said(f"data set {folder.name}"):
+    with closed_folder_said(folder.parent), alone(folder), full_disk_said(f"data set {folder.name}"):
         building = folder.with_name(f".{folder.name}.building")
         _start(building, scan, plan)
         _write(building, folder, scan, plan, progress)
-        _swap(building, folder)
+        put_in_place(building, folder)
     return PackedChips.open(folder)
 
 
@@ -134,6 +136,9 @@ def _write(building: Path, folder: Path, scan: Scan, plan: ImportPlan, progress:
     (building / "build.json").unlink(missing_ok=True)
     for left in building.rglob("*.done"):
         left.unlink()
+    for part in ("present", "soft", "places"):
+        with suppress(OSError):  # what holds something stays
+            (building / part).rmdir()
     manifest = _manifest(building, folder, scan, plan, split, statistics, places)
     with replacing(building / "dataset.json") as partial:
         partial.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -255,13 +260,3 @@ def _version(folder: Path) -> int:
         return int(PackedChips.open(folder).manifest.get("version", 1))
     except (DataSetNotFound, DataSetInvalid):
         return 0
-
-
-def _swap(building: Path, folder: Path) -> None:
-    if not folder.exists():
-        building.rename(folder)
-        return
-    old = beside(folder)
-    folder.rename(old)
-    building.rename(folder)
-    remove(old)

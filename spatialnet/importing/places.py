@@ -11,16 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.io import DatasetReader
 from rasterio.warp import transform_bounds
-from rasterio.windows import Window, from_bounds
+from rasterio.windows import Window
 
 from spatialnet.datasets.class_raster import NO_CLASS
 from spatialnet.importing.chip_reader import MAX_SCENE_PIXELS
+from spatialnet.importing.land_cover import MAX_LAND_COVER_PIXELS, Grid, window_over
 from spatialnet.importing.listing import Listing, Pixels
 from spatialnet.raster import cog_writer, has_mask, named_crs, open_raster, read_native, read_window, write_cog
 
 STRIP_ROWS = 512
-MARGIN_PX = 2
-"""How far the land cover that is kept reaches beyond the scene, in its own pixels."""
 
 
 def keep_places(folder: Path, listing: Listing, progress: Callable[[float, str], None]) -> list[dict[str, Any]]:
@@ -38,29 +37,35 @@ def keep_places(folder: Path, listing: Listing, progress: Callable[[float, str],
     for number, place in enumerate(listing.places):
         progress(0.8 + 0.15 * number / len(listing.places), f"Writing the scenes of {place.name}")
         (folder / place.name).mkdir(parents=True, exist_ok=True)
-        facts: dict[str, Any] = {}
+        grid = None
         for pixels in listing.pixels:
             paths = place.scenes.get(pixels.sensor.name)
             if paths:
-                facts = facts or _facts(paths[0])
+                grid = grid or _grid(paths[0])
                 _keep_scene(folder / place.name / f"{pixels.sensor.name}.tif", paths, pixels)
+        if grid is None:
+            continue
         cover = place.land_cover is not None and _keep_land_cover(
-            folder / place.name / "land_cover.tif", place.land_cover, facts, listing.rules
+            folder / place.name / "land_cover.tif", place.land_cover, grid, listing.rules
         )
         kept.append(
-            {"name": place.name, **facts, "sensors": [p.sensor.name for p in listing.pixels if p.sensor.name in place.scenes],
+            {"name": place.name, **_facts(grid), "sensors": [p.sensor.name for p in listing.pixels if p.sensor.name in place.scenes],
              "land_cover": cover}
         )  # fmt: skip
     return kept
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _grid(path: Path) -> Grid:
     with open_raster(path, max_pixels=MAX_SCENE_PIXELS) as source:
-        crs = named_crs(source.crs)
-        return {
-            "crs": crs.to_string(), "transform": list(source.transform)[:6], "height": source.height, "width": source.width,
-            "bounds": list(transform_bounds(crs, "EPSG:4326", *source.bounds)),
-        }  # fmt: skip
+        return Grid.of(source)
+
+
+def _facts(grid: Grid) -> dict[str, Any]:
+    xs, ys = zip(*grid.corners(), strict=True)
+    return {
+        "crs": grid.crs.to_string(), "transform": list(grid.transform)[:6], "height": grid.height, "width": grid.width,
+        "bounds": list(transform_bounds(grid.crs, "EPSG:4326", min(xs), min(ys), max(xs), max(ys))),
+    }  # fmt: skip
 
 
 def _keep_scene(path: Path, files: tuple[Path, ...], pixels: Pixels) -> None:
@@ -85,28 +90,22 @@ def _strip(sources: list[DatasetReader], window: Window, order: list[int], maske
     return bands[order]
 
 
-def _keep_land_cover(path: Path, cover: Path, facts: Mapping[str, Any], rules: Mapping[str, Any]) -> bool:
+def _keep_land_cover(path: Path, cover: Path, grid: Grid, rules: Mapping[str, Any]) -> bool:
     """The land cover around a place, in its own projection, with the colours of the rules; False where it says nothing."""
     colours = {
         int(entry["code"]): (*bytes.fromhex(str(entry["colour"])[1:]), 255)
         for entry in rules.get("classes", [])
         if 0 <= int(entry["code"]) < NO_CLASS
     }
-    with open_raster(cover, max_pixels=MAX_SCENE_PIXELS) as source:
-        west, south, east, north = facts["bounds"]
-        bounds = transform_bounds("EPSG:4326", source.crs, west, south, east, north)
-        inner = from_bounds(*bounds, transform=source.transform)
-        first_row, first_column = max(0, int(inner.row_off) - MARGIN_PX), max(0, int(inner.col_off) - MARGIN_PX)
-        last_row = min(source.height, int(inner.row_off + inner.height) + MARGIN_PX + 1)
-        last_column = min(source.width, int(inner.col_off + inner.width) + MARGIN_PX + 1)
-        if last_row <= first_row or last_column <= first_column:
+    with open_raster(cover, max_pixels=MAX_LAND_COVER_PIXELS) as source:
+        window = window_over(source, grid)
+        if not (window.width and window.height):
             return False
-        window = Window(first_column, first_row, last_column - first_column, last_row - first_row)
         codes = np.full((window.height, window.width), NO_CLASS, np.uint8)
         table = np.full(NO_CLASS + 1, NO_CLASS, np.uint8)
         table[list(colours)] = list(colours)
         for row in range(0, window.height, STRIP_ROWS):
-            strip = Window(first_column, first_row + row, window.width, min(STRIP_ROWS, window.height - row))
+            strip = Window(window.col_off, window.row_off + row, window.width, min(STRIP_ROWS, window.height - row))
             values = np.nan_to_num(read_window(source, strip, [1])[0], nan=NO_CLASS)
             inside = (values >= 0) & (values < NO_CLASS)
             codes[row : row + strip.height] = table[np.where(inside, values, NO_CLASS).astype(np.intp)]

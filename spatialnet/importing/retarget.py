@@ -13,7 +13,7 @@ from typing import Any
 import numpy.typing as npt
 import pandas as pd
 
-from spatialnet.atomic import beside, full_disk_said, remove
+from spatialnet.atomic import beside, full_disk_said, put_in_place, remove
 from spatialnet.datasets.packed import PackedChips, digest, fingerprint, save_array
 from spatialnet.datasets.versions import alone
 from spatialnet.errors import DataSetInvalid, ImportRefused
@@ -80,10 +80,7 @@ def retarget(data: PackedChips, plans: Sequence[TargetPlan], labelled: Collectio
                 save_array(building / "targets" / f"{name}.npy", values)
             manifest = _manifest(data, building, plans)
             (building / "dataset.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-            old = beside(data.folder)
-            data.folder.rename(old)
-            building.rename(data.folder)
-            remove(old)
+            put_in_place(building, data.folder)
         finally:
             remove(building)
         return PackedChips.open(data.folder)

@@ -18,6 +18,7 @@ from spatialnet.ui.chip_grid import SHEET_SIDES, chip_grid
 from spatialnet.ui.frame import draw_again
 from spatialnet.ui.maps import draw_map, new_click
 from spatialnet.ui.pickers import pick, pick_task
+from spatialnet.ui.places import pick_place, several_places
 from spatialnet.ui.shown import Shown, pick_stretched
 from spatialnet.ui.views_panel import views_panel
 from spatialnet.web import addresses
@@ -198,8 +199,6 @@ def _edge_colours(selection: _Selection, chips: npt.NDArray[np.int64]) -> list[s
 
 def _map(selection: _Selection) -> None:
     data, asked = selection.data, selection.asked.to_query()
-    if data.bounds is None:
-        return
     if selection.edge == "split" or selection.task.kind == "count":
         tiles = addresses.split_tiles(data.name, data.fingerprint, asked)
     else:
@@ -210,24 +209,28 @@ def _map(selection: _Selection) -> None:
         for row in table.loc[list(held[:100]), ["south", "west", "north", "east"]].itertuples()
         if np.isfinite(row.south)
     ]
+    bounds = _around(table.loc[selection.chips])
+    if several_places(data) and not selection.asked.place:
+        with st.container(width=260):
+            bounds = pick_place(data, "where")
+    tiles_below = selection.shown.tiles(data, asked)
     clicked = new_click(
-        draw_map(
-            selection.shown.tiles(data, asked),
-            data.bounds,
-            overlay=tiles,
-            selected=outlines,
-            key="chips-map",
-            height=560,
-        ),
-        "chips-map",
+        draw_map(tiles_below, bounds, overlay=tiles, selected=outlines, key="chips-map", height=560), "chips-map"
     )
     if clicked is not None:
-        chip = chip_at(table.loc[selection.chips], clicked[1], clicked[0])
+        chip = chip_at(table.loc[selection.chips], clicked.longitude, clicked.latitude, clicked.reach)
         if chip is None:
             st.toast("None of the chosen chips is here.", icon=":material/info:")
         else:
             address.hold_chips("picked", [chip])
             draw_again()
+
+
+def _around(table: pd.DataFrame) -> tuple[float, float, float, float]:
+    """Bounds in degrees of some chips; the world where none of them has a place."""
+    found = table[["west", "south", "east", "north"]]
+    west, south, east, north = (float(v) for v in (*found.min().iloc[:2], *found.max().iloc[2:]))
+    return (west, south, east, north) if np.isfinite(west) else (-180.0, -60.0, 180.0, 75.0)
 
 
 def _table(selection: _Selection) -> None:

@@ -16,6 +16,7 @@ from spatialnet.ui.maps import draw_map
 from spatialnet.ui.markup import plain
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import empty_workspace
+from spatialnet.ui.places import place_bounds, several_places
 from spatialnet.ui.run_table import metric_cards
 from spatialnet.ui.shown import sensor_pictures
 from spatialnet.web import addresses
@@ -86,7 +87,9 @@ def _scene(data: PackedChips) -> None:
         what = f", {multiclass.label.lower()} by run {done.title} over it"
     elif any(place.get("land_cover") for place in data.places):
         overlay, what = addresses.land_cover_tiles(data.name, data.fingerprint), ", land cover over it"
-    draw_map(first.tiles(data), data.bounds, overlay=overlay, key="home-map", height=420)
+    if several_places(data):
+        what += f"; place {data.places[0]['name']}, one of {len(data.places)}"
+    draw_map(first.tiles(data), place_bounds(data), overlay=overlay, key="home-map", height=420)
     derived = " Targets are derived." if data.manifest.get("derived") else ""
     st.caption(plain(f"{sensor.label}{what}. {data.manifest['description']}{derived}"))
 

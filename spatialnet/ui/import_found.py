@@ -41,7 +41,7 @@ def found(prescan: Prescan) -> None:
     cells[1].metric("Files", f"{files:,}", border=True, help=plain(kinds) or None)
     cells[2].metric("Sensors", str(len(scan.listing.pixels)), border=True)
     free = shutil.disk_usage(services().settings.workspace).free
-    told = f"The import takes about {duration(scan.seconds)} and {_bytes(scan.bytes)} of disk; {_bytes(free)} are free."
+    told = f"The import takes about {duration(max(scan.seconds, 1))} and {_bytes(scan.bytes)} of disk; {_bytes(free)} are free."
     if scan.bytes > 0.95 * free:
         st.error(
             f"The data set needs {_bytes(scan.bytes)} and {_bytes(free)} are free. Free some space first.",

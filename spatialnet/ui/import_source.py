@@ -201,7 +201,7 @@ def _upload() -> None:
         return
     if st.button("Keep it in the inbox", type="primary", icon=":material/inbox:", key="import.keep"):
         try:
-            path = _kept(file)
+            path = kept(file)
         except SpatialNetError as error:
             show_error(error)
             return
@@ -210,8 +210,13 @@ def _upload() -> None:
         st.rerun()
 
 
-def _kept(file: UploadedFile) -> Path:
-    """The uploaded file in the inbox, whole or not at all, under a name that is not taken."""
+def kept(file: UploadedFile) -> Path:
+    """Keep an uploaded file in the inbox, whole or not at all, under a plain name that is not taken.
+
+    Raises:
+        ImportRefused: it is of no kind that can be imported.
+        NotEnoughDisk: the disk is full; nothing was kept.
+    """
     name = _SAFE.sub("_", Path(file.name.replace("\\", "/")).name).lstrip(".")[-120:]
     if not name or not any(name.lower().endswith(f".{suffix}") for suffix in _UPLOADS):
         raise ImportRefused(f"{file.name[:80]!r} is of no kind that can be imported. Upload {', '.join(_UPLOADS)}.")

@@ -15,10 +15,11 @@ from spatialnet.tasks import Task
 from spatialnet.ui.inspector import inspect, no_chip
 from spatialnet.ui.layers import CHANGE, pick_layer
 from spatialnet.ui.live_jobs import live_fragment, progress_text
-from spatialnet.ui.maps import draw_map, new_click
+from spatialnet.ui.maps import Click, draw_map, new_click
 from spatialnet.ui.markup import plain
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
+from spatialnet.ui.places import pick_place, several_places
 from spatialnet.ui.shown import pick_shown
 from spatialnet.web.chip_columns import columns_of
 
@@ -28,24 +29,28 @@ _MAP_KEY = "scene-map"
 def draw() -> None:
     """Draw the page."""
     _take_new_run()
-    pickers = st.columns([1.5, 1.3, 1, 1, 1])
-    with pickers[0]:
+    pickers = st.container(horizontal=True, vertical_alignment="bottom", key="map-pickers")
+    with pickers, st.container(width=250):
         data = pick_dataset()
     if data is None:
         return
-    with pickers[1]:
+    with pickers, st.container(width=220):
         run = pick_run(data)
         if run is None:
             st.selectbox("Run", ["No finished run yet"], disabled=True)
-    with pickers[2]:
+    with pickers, st.container(width=165):
         task = pick_task(data.tasks)
     chip, table = _chosen_chip(data), columns_of(data).table
     if data.bounds is None:
         _without_ground(data, run, task, chip, table)
         return
-    with pickers[3]:
+    bounds = data.bounds
+    if several_places(data):
+        with pickers, st.container(width=220):
+            bounds = pick_place(data, "place", chip)
+    with pickers, st.container(width=165):
         layer = pick_layer(data, run, task, _parent(run))
-    with pickers[4]:
+    with pickers, st.container(width=165):
         shown = pick_shown(data)
     _marks(data, run)
     place, side = st.columns([2.15, 1], gap="medium")
@@ -61,14 +66,14 @@ def draw() -> None:
             row = table.loc[chip]
             selected = [((row["south"], row["west"]), (row["north"], row["east"]))]
         clicked = draw_map(
-            shown.tiles(data), data.bounds, overlay=layer.tiles, picture=picture, selected=selected, key=_MAP_KEY
+            shown.tiles(data), bounds, overlay=layer.tiles, picture=picture, selected=selected, key=_MAP_KEY
         )
         if layer.legend:
             st.html(layer.legend)
         st.caption(plain(f"{layer.note} Bands: {shown.text}."))
     fresh = new_click(clicked, _MAP_KEY)
     if fresh is not None:
-        _choose(table, *fresh)
+        _choose(table, fresh)
 
 
 def _without_ground(data: PackedChips, run: Run | None, task: Task, chip: int | None, table: pd.DataFrame) -> None:
@@ -85,8 +90,8 @@ def _without_ground(data: PackedChips, run: Run | None, task: Task, chip: int | 
             inspect(data, run, task, chip, table.loc[chip])
 
 
-def _choose(table: pd.DataFrame, latitude: float, longitude: float) -> None:
-    chip = chip_at(table, longitude, latitude)
+def _choose(table: pd.DataFrame, click: Click) -> None:
+    chip = chip_at(table, click.longitude, click.latitude, click.reach)
     if chip is None:
         st.toast("There is no chip here: the scene ends, or has no data.", icon=":material/info:")
         return

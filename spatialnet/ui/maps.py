@@ -22,6 +22,7 @@ from spatialnet.web.addresses import MAP_SCRIPTS, MAP_STYLES
 Bounds = tuple[tuple[float, float], tuple[float, float]]
 SELECTED = "#ffffff"
 _LEAST_ZOOM = 1  # chips may lie all over the world
+_REACH = 8  # map pixels from a click to the middle of a chip that is drawn as a dot
 
 
 class OfflineMap(folium.Map):
@@ -49,6 +50,21 @@ class _Controls(MacroElement):
 
 
 @dataclass(frozen=True)
+class Click:
+    """Where a map was clicked.
+
+    Attributes:
+        latitude: in degrees.
+        longitude: in degrees.
+        reach: how far away in degrees of latitude something lies that the person may have meant.
+    """
+
+    latitude: float
+    longitude: float
+    reach: float
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture laid on the map.
 
@@ -70,7 +86,7 @@ def draw_map(
     selected: Sequence[Bounds] = (),
     key: str,
     height: int = 620,
-) -> tuple[float, float] | None:
+) -> Click | None:
     """Draw a map and return where it was last clicked.
 
     Args:
@@ -83,7 +99,7 @@ def draw_map(
         height: in pixels.
 
     Returns:
-        (latitude, longitude), or None.
+        The last click, or None.
     """
     west, south, east, north = bounds
     view = OfflineMap(
@@ -117,10 +133,14 @@ def draw_map(
         feature_group_to_add=layers,
     )
     clicked = (answer or {}).get("last_clicked")
-    return (float(clicked["lat"]), float(clicked["lng"])) if clicked else None
+    if not clicked:
+        return None
+    latitude = float(clicked["lat"])
+    pixel = 360 / 256 / 2 ** float(clicked.get("alt") or 18) * float(np.cos(np.deg2rad(latitude)))
+    return Click(latitude, float(clicked["lng"]), _REACH * pixel)
 
 
-def new_click(place: tuple[float, float] | None, key: str) -> tuple[float, float] | None:
+def new_click(place: Click | None, key: str) -> Click | None:
     """The click if it was not handled before: a map repeats its last click at every rerun."""
     if place is None or st.session_state.get(f"{key}.handled") == place:
         return None

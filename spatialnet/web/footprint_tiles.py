@@ -38,6 +38,9 @@ PICTURES_FROM = 8
 """Chips at least this many tile pixels wide show their picture, smaller ones a colour."""
 MAX_PICTURES = 1500  # of one tile: where chips lie on top of each other in heaps, the lowest stay colours
 
+SPARSE = 0.02
+"""Where a filter chooses a smaller share of the chips, they are dots as if they did not cover the ground."""
+
 Colour = Callable[[ChipColumns], paint.Pixels]
 
 
@@ -80,7 +83,8 @@ class FootprintTiles:
         """Chips that one of the data set's splits should have kept together."""
         data = self._dataset(request)
         split = split_of(data, request.path_params["split"])
-        return self._painted(request, ("leaks", split), lambda columns: _leak_colours(columns, split))
+        # A few chips among many: dots, however the chips lie.
+        return self._painted(request, ("leaks", split), lambda columns: _leak_colours(columns, split), dots=True)
 
     def chips(self, request: Request) -> Response:
         """The chips' own pictures where they are large enough to see, else where they lie."""
@@ -102,12 +106,15 @@ class FootprintTiles:
 
         return self._tile(request, ("chips", sensor.name, shown), draw)
 
-    def _painted(self, request: Request, depends_on: tuple[object, ...], colour: Colour) -> Response:
+    def _painted(
+        self, request: Request, depends_on: tuple[object, ...], colour: Colour, *, dots: bool = False
+    ) -> Response:
         def draw(columns: ChipColumns, mask: paint.Valid, grid: Grid) -> paint.Pixels:
             colours = columns.colours(depends_on, lambda: colour(columns))
             if not mask.all():
                 colours = colours * mask[:, None]
-            return columns.middles.paint(grid, colours, covering=columns.covering)
+            sparse = dots or mask.mean() < SPARSE
+            return columns.middles.paint(grid, colours, covering=columns.covering and not sparse)
 
         return self._tile(request, depends_on, draw)
 

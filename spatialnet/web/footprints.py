@@ -7,6 +7,7 @@ painting costs about as much as the tile has pixels, however many chips there ar
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,15 @@ from spatialnet.web.paint import Pixels
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_DOT = 3
-"""Side in tile pixels of a chip that is smaller than two of them, where chips do not cover the ground."""
+DOT = 6
+"""Side in tile pixels of a chip that would be smaller, where chips do not cover the ground."""
+
+PLACE = 12
+"""Side in tile pixels of a place whose chips cover it and that would be smaller."""
+
 _POLYGONS_FROM = 32  # tile pixels; below, painting all pixels of all chips at once is faster than one polygon each
 _EDGE_FROM = 12  # tile pixels; larger chips get an outline
+_ROUND_FROM = 4  # tile pixels; smaller dots are squares
 
 
 class Footprints:
@@ -36,10 +42,12 @@ class Footprints:
         corner: (n, 2) Web Mercator x and y of the first pixel's outer corner.
         across: (n, 2) from there along the chip's first row to its end.
         down: (n, 2) from there along the chip's first column to its end.
+        places: (n,) number of the place that a chip is part of.
     """
 
-    def __init__(self, chips: Indices, corner: Floats, across: Floats, down: Floats) -> None:
-        self.chips, self.corner, self.across, self.down = chips, corner, across, down
+    def __init__(self, chips: Indices, corner: Floats, across: Floats, down: Floats, places: Indices) -> None:
+        self.chips, self.corner, self.across, self.down, self.places = chips, corner, across, down, places
+        self._grown: dict[float, Footprints] = {}
         corners = np.stack([corner, corner + across, corner + down, corner + across + down])
         low, high = corners.min(axis=0), corners.max(axis=0)
         self._west, self._south, self._east, self._north = (np.ascontiguousarray(v) for v in (*low.T, *high.T))
@@ -68,7 +76,8 @@ class Footprints:
             quads[bare] = _mercator(CRS.from_epsg(4326), xs, ys)
         chips = np.flatnonzero(np.isfinite(quads).all(axis=(1, 2)))
         corner, right, bottom = quads[chips].transpose(1, 0, 2)
-        return cls(chips, corner, _short_way(right - corner), _short_way(bottom - corner))
+        places = pd.factorize(table["place"])[0][chips] if "place" in table else np.zeros(len(chips), np.int64)
+        return cls(chips, corner, _short_way(right - corner), _short_way(bottom - corner), places)
 
     def __len__(self) -> int:
         return len(self.chips)
@@ -79,7 +88,35 @@ class Footprints:
             return self
         share = stride / size
         corner = self.corner + (self.across + self.down) * (1 - share) / 2
-        return Footprints(self.chips, corner, self.across * share, self.down * share)
+        return Footprints(self.chips, corner, self.across * share, self.down * share, self.places)
+
+    def grown(self, pixel: float) -> Footprints:
+        """The same, with places that are too small to see on a tile of such pixels magnified about their middles.
+
+        Args:
+            pixel: side of a tile pixel in Web Mercator metres.
+        """
+        if not len(self):
+            return self
+        middle, wide = self._spread
+        factor = np.maximum(1, PLACE * pixel / np.maximum(wide, 1e-9))
+        if (factor == 1).all():
+            return self
+        if pixel not in self._grown:
+            own, about = factor[self.places][:, None], middle[self.places]
+            self._grown[pixel] = Footprints(
+                self.chips, about + (self.corner - about) * own, self.across * own, self.down * own, self.places
+            )
+        return self._grown[pixel]
+
+    @cached_property
+    def _spread(self) -> tuple[Floats, Floats]:
+        """Middle (k, 2) and longer side (k,) of each place, in Web Mercator metres."""
+        count = int(self.places.max()) + 1
+        low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
+        np.minimum.at(low, self.places, np.column_stack([self._west, self._south]))
+        np.maximum.at(high, self.places, np.column_stack([self._east, self._north]))
+        return (low + high) / 2, (high - low).max(axis=1)
 
     def meeting(self, grid: Grid, margin: float = 0.0) -> Indices:
         """Positions in `chips` of those that meet a tile; `margin` in tile pixels."""
@@ -107,14 +144,19 @@ class Footprints:
         Args:
             grid: the tile.
             colours: (chips, 4) RGBA of every chip of the data set; chips of alpha 0 are left out.
-            covering: the chips stand side by side like the cells of a raster; otherwise small ones are drawn as dots
-                that can be seen, and large ones get an edge.
+            covering: the chips stand side by side like the cells of a raster, and a place that is too small to see is
+                magnified as a whole; otherwise small chips are drawn as dots that can be seen, and large ones get an edge.
 
         Returns:
             (256, 256, 4) RGBA; where chips overlap the later one shows.
         """
+        if covering and (grown := self.grown(grid.pixel)) is not self:
+            return grown._painted(grid, colours, covering=True)
+        return self._painted(grid, colours, covering=covering)
+
+    def _painted(self, grid: Grid, colours: Pixels, *, covering: bool) -> Pixels:
         picture = np.zeros((TILE, TILE, 4), np.uint8)
-        at = self.meeting(grid, _DOT)
+        at = self.meeting(grid, DOT)
         shown = colours[self.chips[at]]
         at, shown = at[shown[:, 3] > 0], shown[shown[:, 3] > 0]
         if not len(at):
@@ -123,11 +165,12 @@ class Footprints:
         large = sizes >= _POLYGONS_FROM
         if large.any():
             picture = self._polygons(at[large], grid, shown[large], edges=not covering)
-        for some in _alike(np.where(large, 0, sizes)):
+        small = sizes < (2 if covering else DOT)
+        for some in _alike(np.where(large | small, 0, sizes)):
             self._pixels(at[some], grid, shown[some], picture, edges=not covering)
-        small = sizes < 2
         if small.any():
-            self._dots(at[small], grid, shown[small], picture, 1 if covering else _DOT)
+            side = max(1, int(np.ceil(sizes[small].max()))) if covering else DOT
+            self._dots(at[small], grid, shown[small], picture, side)
         return picture
 
     def _polygons(self, at: Indices, grid: Grid, shown: Pixels, *, edges: bool) -> Pixels:
@@ -166,15 +209,19 @@ class Footprints:
             painted[edge, :3] = np.round(painted[edge, :3] * 0.6)
         picture[low[chip, 1] + i, low[chip, 0] + j] = painted
 
-    def _dots(self, at: Indices, grid: Grid, shown: Pixels, picture: Pixels, least: int) -> None:
+    def _dots(self, at: Indices, grid: Grid, shown: Pixels, picture: Pixels, side: int) -> None:
+        """Chips as dots: the last chip of each pixel is found first, so that the cost does not grow with the chips."""
         corner, across, down = self.on(at, grid)
-        side = max(least, int(np.ceil(self.extent(at, grid).max())))
-        first = np.floor(corner + (across + down) / 2 - (side - 1) / 2).astype(np.int64)
-        for i in range(side):
-            for j in range(side):
-                row, column = first[:, 1] + i, first[:, 0] + j
-                here = (row >= 0) & (row < TILE) & (column >= 0) & (column < TILE)
-                picture[row[here], column[here]] = shown[here]
+        first = np.floor(corner + (across + down) / 2 - (side - 1) / 2).astype(np.int64) + side
+        here = ((first > 0) & (first < TILE + side)).all(axis=1)
+        last = np.full((TILE + 2 * side, TILE + 2 * side), -1, np.int32)
+        last[first[here, 1], first[here, 0]] = np.flatnonzero(here)
+        top = np.full((TILE, TILE), -1, np.int32)
+        radius = side / 2
+        for i, j in np.ndindex(side, side):
+            if side < _ROUND_FROM or np.hypot(i + 0.5 - radius, j + 0.5 - radius) <= radius:
+                np.maximum(top, last[side - i : side - i + TILE, side - j : side - j + TILE], out=top)
+        picture[top >= 0] = shown[top[top >= 0]]
 
 
 def _alike(sizes: Floats) -> Iterator[Indices]:

@@ -24,6 +24,7 @@ from spatialnet.tasks import Task
 from spatialnet.web import paint
 from spatialnet.web.answers import NotHere, answered, picture
 from spatialnet.web.colours import FOOTPRINT_COLOUR, NONE_PRESENT_COLOUR, class_colours, rgb
+from spatialnet.web.footprints import PLACE
 from spatialnet.web.grid import HALF, TILE, Grid, grid_of
 from spatialnet.web.shown_bands import shown_bands
 from spatialnet.web.sources import Sources, sensor_of, task_of
@@ -32,7 +33,6 @@ NONE_PRESENT = 254
 """Band 1 of a class raster where a multilabel task has no class."""
 
 _CLASS_BAND, _CONFIDENCE_BAND, _FIRST_SCORE_BAND = 1, 2, 3
-_SEEN_FROM = 3  # tile pixels; a smaller place is not opened: a dot says where it is
 _FURTHEST = 85.0  # degrees of latitude that the map reaches
 
 Bounds = tuple[float, float, float, float]
@@ -149,7 +149,7 @@ class Tiles:
         if not there:
             raise NotHere(f"There is no map of {what} here. Choose another layer.")
         grid = Grid(z, x, y)
-        met = [(path, box) for path, bounds in there if grid.meets(box := _mercator(*bounds))]
+        met = [(path, box) for path, bounds in there if grid.meets(_seen(box := _mercator(*bounds), grid.pixel))]
         files = tuple((str(path), *_stamp(path)) for path, _ in met)
         key = (files, depends_on, z, x, y)
 
@@ -161,12 +161,8 @@ class Tiles:
     def _stacked(self, met: Iterable[tuple[Path, Bounds]], grid: Grid, what: str, draw: Paint) -> paint.Pixels:
         tile = np.zeros((TILE, TILE, 4), np.uint8)
         for path, (west, south, east, north) in met:
-            if max(east - west, north - south) < _SEEN_FROM * grid.pixel:
-                column, row = (west - grid.bounds[0]) / grid.pixel, (grid.bounds[3] - north) / grid.pixel
-                tile[max(0, int(row)) : int(row) + 3, max(0, int(column)) : int(column) + 3] = (
-                    *rgb(FOOTPRINT_COLOUR),
-                    255,
-                )
+            if max(east - west, north - south) < PLACE * grid.pixel:
+                _mark(tile, (west, south, east, north), grid)
                 continue
             if not path.is_file():
                 raise NotHere(f"There is no map of {what} here. Choose another layer, or import the data set again.")
@@ -174,6 +170,21 @@ class Tiles:
                 part = draw(source, grid)
             tile = np.where(part[..., 3:] > 0, part, tile)
         return tile
+
+
+def _seen(box: Bounds, pixel: float) -> Bounds:
+    """A place's box, at least as large as the mark of a place that is too small to see."""
+    west, south, east, north = box
+    more = max(0.0, PLACE * pixel - max(east - west, north - south)) / 2
+    return west - more, south - more, east + more, north + more
+
+
+def _mark(tile: paint.Pixels, box: Bounds, grid: Grid) -> None:
+    """A place that is too small to see is not opened: a square says where it is."""
+    west, south, east, north = box
+    column = round(((west + east) / 2 - grid.bounds[0]) / grid.pixel - PLACE / 2)
+    row = round((grid.bounds[3] - (south + north) / 2) / grid.pixel - PLACE / 2)
+    tile[max(0, row) : max(0, row + PLACE), max(0, column) : max(0, column + PLACE)] = (*rgb(FOOTPRINT_COLOUR), 255)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

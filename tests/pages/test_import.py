@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ import rasterio
 from streamlit.testing.v1 import AppTest
 
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.errors import ImportRefused
 from spatialnet.importing.export import export_dataset
 from spatialnet.jobs import launch
 from spatialnet.jobs.services import services
 from spatialnet.settings import load_settings
+from spatialnet.ui.import_source import kept
 from tests.sources import build_pictures, write_images, write_raster, write_stack
 
 AppOn = Callable[[Path], AppTest]
@@ -178,3 +181,23 @@ def test_known_data_sets_are_offered_for_download(app_on: AppOn, workspace: Path
     assert not page.exception
     assert "UC Merced and UCM-Caption" in page.selectbox[0].options
     assert button(page, "Download and look at it")
+
+
+class Upload(io.BytesIO):
+    """What the upload widget gives."""
+
+    def __init__(self, name: str, content: bytes = b"PK") -> None:
+        super().__init__(content)
+        self.name = name
+
+
+def test_an_upload_is_kept_whole_under_a_plain_name_and_nothing_is_overwritten(app_on: AppOn, workspace: Path) -> None:
+    app_on(workspace)
+    inbox = workspace / "inbox"
+    assert kept(Upload("../../évil name.zip", b"first")) == inbox / "évil_name.zip"
+    assert kept(Upload("C:\\x\\évil name.zip", b"second")) == inbox / "évil_name-2.zip"
+    assert [(inbox / name).read_bytes() for name in ("évil_name.zip", "évil_name-2.zip")] == [b"first", b"second"]
+    for name in ("run.sh", ".zip", "", "x.zip.exe", "zip"):
+        with pytest.raises(ImportRefused, match="of no kind that can be imported"):
+            kept(Upload(name))
+    assert len(list(inbox.iterdir())) == 2

@@ -6,6 +6,9 @@
   // Streamlit-folium does not wait for the style sheet that Leaflet guesses this path from.
   L.Icon.Default.imagePath = "/assets/leaflet/images/"
 
+  // A click carries the zoom as its altitude: what counts as near depends on it, and the zoom alone must not run the page.
+  L.Map.addInitHook(function () { this.on("click", event => { event.latlng.alt = this.getZoom() }) })
+
   const style = document.createElement("style")
   style.textContent = `
     .leaflet-container { font: 13px/1.4 "Source Sans", "Source Sans Pro", system-ui, sans-serif; background: #e9ecef; }
