@@ -50,8 +50,9 @@ class Task:
 
     @property
     def label(self) -> str:
-        """What people read: the title, or the name with spaces."""
-        return self.title or self.name.replace("_", " ")
+        """What people read: the title, or the name with spaces; the first letter is a capital."""
+        text = self.title or self.name.replace("_", " ")
+        return text[:1].upper() + text[1:]
 
     @property
     def outputs(self) -> int:

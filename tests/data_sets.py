@@ -13,7 +13,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
 
-from spatialnet.datasets.packed import SPLITS, PackedChips
+from spatialnet.datasets.packed import SPLITS, PackedChips, digest
 from spatialnet.raster import write_cog
 from spatialnet.sensors import SENSORS, Sensor
 from spatialnet.tasks import Task
@@ -70,6 +70,7 @@ def write_data_set(
         leaks.to_parquet(folder / "splits" / "given-1.leaks.parquet")
     table = _whole(table)
     table.to_parquet(folder / "chips.parquet")
+    files = [path for part in ("chips", "targets", "splits") for path in sorted((folder / part).glob("*.npy"))]
     first = next(iter(images.values()))
     low, high = table[["west", "south"]].min(), table[["east", "north"]].max()
     split = {
@@ -90,7 +91,8 @@ def write_data_set(
         "targets": {t.name: {"name": t.name, "derived": "", "sentence": f"{t.label} as the test says"} for t in targets},
         "split": split, "splits": [split], "places": list(places),
         "bounds": [*low.tolist(), *high.tolist()] if np.isfinite(low).all() else None,
-        "fingerprint": "f00d", "created_at": 1_700_000_000.0,
+        "digests": {path.relative_to(folder).as_posix(): digest(path) for path in files}, "fingerprint": "f00d",
+        "created_at": 1_700_000_000.0,
     }  # fmt: skip
     (folder / "dataset.json").write_text(json.dumps(values | manifest))
     return PackedChips.open(folder)

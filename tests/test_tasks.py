@@ -22,7 +22,7 @@ def test_a_task_survives_json():
 )
 def test_each_kind_has_its_outputs_and_metric(kind, outputs, metric):
     task = Task("cover_of_trees", kind, ("no", "yes"))
-    assert (task.outputs, task.main_metric, task.label) == (outputs, metric, "cover of trees")
+    assert (task.outputs, task.main_metric, task.label) == (outputs, metric, "Cover of trees")
 
 
 @pytest.mark.parametrize(

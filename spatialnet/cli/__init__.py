@@ -13,6 +13,7 @@ from pathlib import Path
 from spatialnet.cli.arguments import make_parser
 from spatialnet.cli.importing import IMPORT_COMMANDS
 from spatialnet.cli.progress import bar, follow
+from spatialnet.cli.table import print_rows
 from spatialnet.datasets.catalogue import list_datasets, open_dataset
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import (
@@ -145,9 +146,11 @@ def _labels(options: argparse.Namespace) -> int:
 
 
 def _datasets(_options: argparse.Namespace) -> int:
+    rows = []
     for data in list_datasets(services().settings):
         made = " (synthetic)" if data.manifest["synthetic"] else ""
-        print(f"{data.name}\t{len(data):,} chips of {data.chip_size} px\t{data.title}{made}")
+        rows.append((data.name, f"{len(data):,} chips of {data.chip_size} px", f"{data.title}{made}"))
+    print_rows(rows)
     return 0
 
 
@@ -170,8 +173,9 @@ def _interval(measured: dict[str, float | None]) -> str:
 def _jobs(_options: argparse.Namespace) -> int:
     shared = services()
     shared.jobs.reconcile()
-    for job in shared.jobs.store.all():
-        print(f"{job.id}\t{job.state}\t{100 * job.share:.0f} %\t{job.title}\t{job.text}")
+    print_rows([
+        (job.id, job.state, f"{100 * job.share:.0f} %", job.title, job.text) for job in shared.jobs.store.all()
+    ])  # fmt: skip
     return 0
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spatialnet.cli.prescan import told
-from spatialnet.cli.progress import bar, follow, over_bar
+from spatialnet.cli.prescan import told, values_told
+from spatialnet.cli.progress import bar, clear_bar, follow, over_bar
+from spatialnet.cli.table import print_rows
 from spatialnet.datasets.catalogue import open_dataset
 from spatialnet.datasets.split_plans import SplitPlan
 from spatialnet.datasets.versions import add_split, use_split
@@ -24,6 +25,7 @@ from spatialnet.importing.formats import FAMILIES, IMPORTERS, importer_called, r
 from spatialnet.importing.import_plan import ImportPlan
 from spatialnet.importing.retarget import current_plans, kept_labels, retarget
 from spatialnet.importing.target_plan import TargetPlan
+from spatialnet.importing.wording import counted
 from spatialnet.jobs.importing import (
     Prescan,
     exported,
@@ -38,8 +40,7 @@ from spatialnet.jobs.services import Services, services
 
 def _importers(options: argparse.Namespace) -> int:
     if options.name is None:
-        for importer in IMPORTERS.values():
-            print(f"{importer.name}\t{importer.family}\t{importer.title}: {importer.about}")
+        print_rows([(i.name, i.family, f"{i.title}: {i.about}") for i in IMPORTERS.values()])
         return 0
     importer = importer_called(options.name)
     print(f"{importer.title} ({FAMILIES[importer.family]})\n{importer.about}\n\nfiles:")
@@ -50,11 +51,10 @@ def _importers(options: argparse.Namespace) -> int:
         more = [f"one of {', '.join(option.choices)}"] if option.choices else []
         more += ["a file"] if option.file else []
         more += ["needed"] if option.required else [f"default {option.default}"] if option.default else []
-        print(f"    {option.name}: {option.help}", f"({'; '.join(more)})" if more else "")
+        print(f"    {option.name}: {option.help}" + (f" ({'; '.join(more)})" if more else ""))
     if importer.downloads:
         print(f"\n`python -m spatialnet download {importer.name} --to FOLDER` fetches:")
-        for remote in importer.downloads:
-            print(f"    {remote.name}\t{remote.url}")
+        print("\n".join(f"    {remote.name} from {remote.url}" for remote in importer.downloads))
     return 0
 
 
@@ -165,11 +165,14 @@ def _split(options: argparse.Namespace) -> int:
         data = add_split(data, plan, use=options.use == "", progress=bar)
     if options.use:
         data = use_split(data, options.use)
+    rows = []
     for split in data.manifest["splits"]:
-        counts = ", ".join(f"{name} {count:,}" for name, count in split["counts"].items())
-        leaks = ", ".join(f"{count:,} pairs: {kind}" for kind, count in split["leaks"].items()) or "no leaks"
-        used = "in use" if split["id"] == data.split_id else ""
-        print(over_bar("\t".join((split["id"], split["kind"], counts, leaks, used)).rstrip()))
+        counts = ", ".join(f"{name} {count:,}" for name, count in split["counts"].items() if count)
+        leaking = {kind: count for kind, count in split["leaks"].items() if count}
+        leaks = ", ".join(f"{counted(count, 'pair')}: {kind}" for kind, count in leaking.items()) or "no leaks"
+        rows.append((split["id"], split["kind"], counts, leaks, "in use" if split["id"] == data.split_id else ""))
+    clear_bar()
+    print_rows(rows)
     return 0
 
 
@@ -191,9 +194,12 @@ def _targets(options: argparse.Namespace) -> int:
         return 0
     labels = kept_labels(data)
     for plan in plans:
-        print(f"{plan.name}\t{plan.kind}\t{plan.title}\t{', '.join(plan.columns) or 'derived by the importer'}")
-        for value, count in plan.found(labels).items():
-            print(f"  {value} -> {plan.mapping.get(value) or '(left out)'}\t{count:,}")
+        made = (
+            f"from {', '.join(plan.columns)}" if plan.columns else f"derived by the importer: {', '.join(plan.classes)}"
+        )
+        print(f"task: {plan.title} ({plan.name}, {plan.kind}), {made}")
+        for line in values_told(plan, plan.found(labels)):
+            print(f"    {line}")
     return 0
 
 

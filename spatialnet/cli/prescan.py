@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from spatialnet.cli.table import lined_up
 from spatialnet.importing.import_plan import ImportPlan
 from spatialnet.importing.target_plan import TargetPlan
+from spatialnet.importing.wording import counted
 from spatialnet.jobs.importing import Prescan
 from spatialnet.jobs.services import services
 
@@ -24,7 +26,7 @@ def told(prescan: Prescan, plan: ImportPlan | None) -> str:
     scan = prescan.scan
     free = shutil.disk_usage(services().settings.workspace).free
     lines = [
-        f"{scan.listing.origin.title} ({prescan.importer.title}, {prescan.reason})", f"source: {prescan.source}",
+        _title(prescan), f"source: {prescan.source}",
         f"chips: {len(scan.listing):,}", *_sensors(prescan), *_notes(prescan),
     ]  # fmt: skip
     if plan is None:
@@ -33,19 +35,28 @@ def told(prescan: Prescan, plan: ImportPlan | None) -> str:
         lines += _target(prescan, target)
     lines += [f"split: {plan.split.sentence()}", f"licence: {plan.origin.licence}"]
     lines.append(
-        f"it takes about {scan.seconds:,.0f} s and {scan.bytes / 1e9:,.2f} GB of disk; {free / 1e9:,.1f} GB are free"
+        f"the import takes about {max(1, round(scan.seconds)):,} s and {_disk(scan.bytes)} of disk; {_disk(free)} are free"
     )
     return "\n".join(lines)
+
+
+def _title(prescan: Prescan) -> str:
+    title, kind = prescan.scan.listing.origin.title, prescan.importer.title
+    return f"{title} ({prescan.reason})" if title == kind else f"{title} ({kind}: {prescan.reason})"
+
+
+def _disk(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6)):,} MB"
 
 
 def _sensors(prescan: Prescan) -> Iterable[str]:
     scan = prescan.scan
     for pixels in scan.listing.pixels:
         storage, there = scan.storage[pixels.sensor.name], int(pixels.present.sum())
-        missing = "" if there == len(scan.listing) else f"; missing for {len(scan.listing) - there:,} chips"
+        missing = "" if there == len(scan.listing) else f"; missing for {counted(len(scan.listing) - there, 'chip')}"
         nodata = "" if storage.nodata is None else f", no-data {storage.nodata:g}"
         yield (
-            f"sensor: {pixels.sensor.label}, {len(pixels.sensor.bands)} bands ({', '.join(pixels.sensor.bands)}), "
+            f"sensor: {pixels.sensor.label}, {counted(len(pixels.sensor.bands), 'band')} ({', '.join(pixels.sensor.bands)}), "
             f"{storage.size} px, {storage.dtype}{nodata}{missing}"
         )
 
@@ -66,10 +77,12 @@ def _target(prescan: Prescan, target: TargetPlan) -> Iterable[str]:
     counts = target.found(prescan.scan.listing.labels)
     if not counts:
         yield f"    {', '.join(target.classes)}"
-    for value, count in counts.items():
-        name = target.mapping.get(value, "")
-        yield (
-            f"    {value}{f' -> {name}' if name != value else ''}: {count:,}"
-            if name
-            else f"    {value}: {count:,}, left out"
-        )
+    for line in values_told(target, counts):
+        yield f"    {line}"
+
+
+def values_told(target: TargetPlan, counts: Mapping[str, int]) -> list[str]:
+    """What each value that was found becomes, and on how many chips it is: one line each, lined up."""
+    rows = [(value, f"-> {target.mapping.get(value) or '(left out)'}", f"{count:,}") for value, count in counts.items()]
+    width = max((len(row[-1]) for row in rows), default=0)
+    return lined_up([(value, name, count.rjust(width)) for value, name, count in rows])

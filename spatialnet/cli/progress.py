@@ -35,3 +35,9 @@ def bar(share: float, text: str = "") -> None:
     """Draw the progress bar anew, on a terminal."""
     if sys.stderr.isatty():
         print(f"\r{100 * share:3.0f} % {text}".ljust(79)[:79], end="", file=sys.stderr, flush=True)
+
+
+def clear_bar() -> None:
+    """Take the progress bar off the terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{' ' * 79}\r", end="", file=sys.stderr, flush=True)

@@ -144,7 +144,7 @@ class PackedChips:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when chips, targets or splits change."""
+        """Changes when chips, targets, classes or the split in use change."""
         return str(self.manifest["fingerprint"])
 
     @cached_property
@@ -249,17 +249,19 @@ class PackedChips:
         return array
 
 
-def fingerprint(digests: Mapping[str, str], split: str) -> str:
+def fingerprint(digests: Mapping[str, str], split: str, tasks: Iterable[Task]) -> str:
     """What tells one state of a data set from another, 16 hexadecimal digits.
 
     Args:
         digests: per file of chips, targets and splits its `digest`.
         split: identifier of the split in use; other splits do not count.
+        tasks: what the targets' numbers mean: names, kinds, classes and colours count, titles do not.
     """
     counted = {
         n: d for n, d in digests.items() if not n.startswith("splits/") or n.split("/")[1].split(".")[0] == split
     }
-    return hashlib.sha256(json.dumps(sorted(counted.items())).encode()).hexdigest()[:16]
+    meaning = sorted((task.name, task.kind, task.classes, task.colours) for task in tasks)
+    return hashlib.sha256(json.dumps([sorted(counted.items()), meaning]).encode()).hexdigest()[:16]
 
 
 def digest(path: Path) -> str:

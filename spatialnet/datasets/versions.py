@@ -16,10 +16,11 @@ import pandas as pd
 
 from spatialnet.atomic import full_disk_said, replacing
 from spatialnet.datasets.catalogue import chip_table
-from spatialnet.datasets.leaks import find_leaks
+from spatialnet.datasets.leaks import find_leaks, leak_counts
 from spatialnet.datasets.packed import PackedChips, digest, fingerprint
 from spatialnet.datasets.split_plans import SplitPlan, make_split
 from spatialnet.datasets.split_store import strata, write_split
+from spatialnet.datasets.splits import split_counts
 from spatialnet.datasets.statistics import band_statistics
 from spatialnet.errors import DataSetInvalid, ImportRefused
 
@@ -68,8 +69,7 @@ def add_split(
         data = PackedChips.open(data.folder)
         progress(0.05, f"Splitting {len(data):,} chips")
         table, duplicates = split_table(data), _duplicates(data)
-        wanted = strata(data.tasks, {task.name: data.targets(task.name) for task in data.tasks})
-        splits, blocks = make_split(plan, table, wanted, duplicates)
+        splits, blocks = make_split(plan, table, _strata(data), duplicates)
         progress(0.5, "Looking for leaks")
         leaks = find_leaks(splits, table, duplicates)
         version = 1 + max((int(s["version"]) for s in data.manifest["splits"] if s["name"] == plan.name), default=0)
@@ -97,11 +97,27 @@ def use_split(data: PackedChips, identifier: str) -> PackedChips:
         return _write(data, _using(data, found[0]))
 
 
+def try_split(data: PackedChips, plan: SplitPlan) -> tuple[dict[str, int], dict[str, int]]:
+    """How many chips each split would get, and how many pairs of each kind would leak; nothing is written.
+
+    Raises:
+        DataSetInvalid: the table of chips lacks what the plan needs.
+        NothingToRead: too little ground, or too few groups, for three splits.
+    """
+    table, duplicates = split_table(data), _duplicates(data)
+    splits, _ = make_split(plan, table, _strata(data), duplicates)
+    return split_counts(splits), leak_counts(find_leaks(splits, table, duplicates))
+
+
 def split_table(data: PackedChips) -> pd.DataFrame:
     """One row per chip with what a split plan may ask for; `split` is the source's own."""
     table = chip_table(data)
     said = table["source_split"].fillna("") if "source_split" in table else ""
     return table.assign(split=said).drop(columns=["block"])
+
+
+def _strata(data: PackedChips) -> npt.NDArray[np.float32]:
+    return strata(data.tasks, {task.name: data.targets(task.name) for task in data.tasks})
 
 
 def _duplicates(data: PackedChips) -> pd.DataFrame:
@@ -120,7 +136,7 @@ def _using(data: PackedChips, split: dict[str, Any]) -> dict[str, Any]:
     splits: npt.NDArray[np.int8] = replace(data, manifest=data.manifest | {"split": split}).splits
     statistics = {s.name: band_statistics(data.images(s.name), splits, data.present(s.name)) for s in data.sensors}
     return data.manifest | {
-        "split": split, "statistics": statistics, "fingerprint": fingerprint(data.manifest["digests"], split["id"]),
+        "split": split, "statistics": statistics, "fingerprint": fingerprint(data.manifest["digests"], split["id"], data.tasks),
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Header:
     descriptions: tuple[str, ...] = ()
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
+    mixed: bool = False
+    """Its files do not agree in the value that means "no data"."""
 
 
 @dataclass
@@ -160,16 +162,18 @@ def _look(
     found: list[tuple[int, str, Seen | tuple[str, str]]] = []
     for pixels in listing.pixels:
         name = pixels.sensor.name
-        with ChipReader(pixels) as reader:
+        with ChipReader(pixels) as reader, ChipReader(pixels, masked=True) as masked:
             for chip in map(int, chips):
                 try:
                     if (pixels.file[chip] < 0).any():
                         continue
                     if pixels.reader == "files":
-                        header = _file_header(pixels, chip)
+                        # All files of one chip in a few dozen are compared; those of the others are taken to be alike.
+                        header = _file_header(pixels, chip, every=chip == chips[0])
                     else:
-                        header = scenes.get(name, {}).get(int(pixels.file[chip, 0]), Header())
-                    array = reader.chip(chip)
+                        here = [scenes.get(name, {}).get(int(file), Header()) for file in pixels.file[chip]]
+                        header = _marked(here[0], [other.nodata for other in here])
+                    array = (masked if header.mixed else reader).chip(chip)
                     if array is not None:
                         found.append((chip, name, _seen(array, header, pixels, values if sampled[chip] else 0)))
                 except BandsDoNotMatch:
@@ -179,7 +183,7 @@ def _look(
     return found
 
 
-def _file_header(pixels: Pixels, chip: int) -> Header:
+def _file_header(pixels: Pixels, chip: int, *, every: bool) -> Header:
     # Of several band files only the first says where the chip is; opening all would cost as much as reading them.
     found = image_header(pixels.files[pixels.file[chip, 0]])
     affine = (np.nan,) * 6 if found.transform is None else tuple(found.transform)[:6]
@@ -189,7 +193,15 @@ def _file_header(pixels: Pixels, chip: int) -> Header:
         else range(found.count)
     )
     said = [tuple(values[i] for i in bands) for values in (found.descriptions, found.scales, found.offsets)]
-    return Header(crs_text(found.crs), affine, found.nodata, found.colours, *said)  # type: ignore[arg-type]
+    header = Header(crs_text(found.crs), affine, found.nodata, found.colours, *said)  # type: ignore[arg-type]
+    others = pixels.file[chip][1:] if every else ()
+    return _marked(header, [found.nodata, *(image_header(pixels.files[file]).nodata for file in others)])
+
+
+def _marked(header: Header, values: list[float | None]) -> Header:
+    """A chip's header, with what all its files say of "no data"; NaN needs no value, as floats mark themselves."""
+    known = {None if value is None or np.isnan(value) else float(value) for value in values}
+    return replace(header, mixed=len(known) > 1)
 
 
 def _scene_headers(pixels: Pixels, checked: Checked) -> dict[int, Header]:

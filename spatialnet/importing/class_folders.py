@@ -19,6 +19,7 @@ from spatialnet.importing.listing import Listing, Note, Origin
 from spatialnet.importing.tables import read_table
 from spatialnet.importing.target_plan import TargetPlan, propose, propose_columns, same_form
 from spatialnet.importing.vocabulary import renamed, suggest
+from spatialnet.importing.wording import counted
 from spatialnet.raster import IMAGE_SUFFIXES
 from spatialnet.sensors import Sensor
 
@@ -126,14 +127,24 @@ def in_classes(files: ImageFiles, scheme: Scheme) -> Found:
     notes = []
     if copies:
         notes.append(
-            Note("drop", f"{len(copies)} images are there twice, in another copy of the data set.", tuple(copies))
+            Note(
+                "drop",
+                f"{counted(len(copies), 'image', 'is')} there twice, in another copy of the data set.",
+                tuple(copies),
+            )
         )
     if elsewhere:
-        text = f"{len(elsewhere)} images lie in no folder of a class of {scheme.title}."
+        text = f"{counted(len(elsewhere), 'image', 'lies')} in no folder of a class of {scheme.title}."
         notes.append(Note("drop", text, tuple(elsewhere)))
     missing = tuple(name for name in scheme.classes if name not in set(of_name.values()))
     if missing and len(missing) < len(scheme.classes):
-        notes.append(Note("note", f"{len(missing)} of {len(scheme.classes)} classes have no image.", missing))
+        notes.append(
+            Note(
+                "note",
+                f"{len(missing)} of {len(scheme.classes)} classes ha{'s' if len(missing) == 1 else 've'} no image.",
+                missing,
+            )
+        )
     return Found(files.keep(kept, *notes), [of_name[name] for name in kept])
 
 
@@ -195,11 +206,13 @@ def object_labels(table: pd.DataFrame, stems: Sequence[str]) -> tuple[dict[str, 
     absent = sorted(set(table.index) - set(stems))
     if absent:
         notes.append(
-            Note("note", f"{len(absent)} images of the table of objects are not in the folder.", tuple(absent))
+            Note("note", f"Not in the folder: {counted(len(absent), 'image')} of the table of objects.", tuple(absent))
         )
     unknown = tuple(s for s in stems if s not in table.index)
     if unknown:
-        notes.append(Note("note", f"{len(unknown)} images have no row in the table of objects: unknown.", unknown))
+        notes.append(
+            Note("note", f"{counted(len(unknown), 'image', 'has')} no row in the table of objects: unknown.", unknown)
+        )
     return columns, plan, tuple(notes)
 
 

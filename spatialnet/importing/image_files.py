@@ -12,6 +12,7 @@ import numpy as np
 from spatialnet.errors import ImportRefused
 from spatialnet.importing.importer import Source
 from spatialnet.importing.listing import Note, Pixels, Severity
+from spatialnet.importing.wording import counted
 from spatialnet.raster import IMAGE_SUFFIXES
 from spatialnet.sensors import Sensor
 
@@ -125,7 +126,7 @@ def _notes(left: Mapping[str, list[str]], others: Sequence[str]) -> Iterable[Not
             severity: Severity = "drop" if kind in ("closed", "names") else "note"
             yield Note(severity, text.format(len(left[kind])), tuple(left[kind]))
     if others:
-        yield Note("note", f"{len(others)} files are no images.", tuple(others))
+        yield Note("note", f"{counted(len(others), 'file', 'is')} no image{'s' * (len(others) != 1)}.", tuple(others))
 
 
 def file_pixels(root: Path, names: Sequence[str], sensor: Sensor, bands: Sequence[int] = ()) -> Pixels:
@@ -214,7 +215,9 @@ def split_column(names: Sequence[str], splits: Mapping[str, str]) -> tuple[list[
     column = [splits.get(s, "") for s in stems]
     notes = []
     if absent := sorted(set(splits) - set(stems)):
-        notes.append(Note("note", f"{len(absent)} images of the split lists are not in the folder.", tuple(absent)))
+        notes.append(
+            Note("note", f"Not in the folder: {counted(len(absent), 'image')} of the split lists.", tuple(absent))
+        )
     if alone := tuple(name for name, split in zip(names, column, strict=True) if not split):
-        notes.append(Note("note", f"{len(alone)} images are in no split list.", alone))
+        notes.append(Note("note", f"{counted(len(alone), 'image', 'is')} in no split list.", alone))
     return column, tuple(notes)

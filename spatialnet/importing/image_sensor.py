@@ -11,6 +11,7 @@ from pathlib import Path
 from spatialnet.errors import BandsDoNotMatch, ImportRefused, SpatialNetError
 from spatialnet.importing.importer import Option, Source
 from spatialnet.importing.listing import Note
+from spatialnet.importing.wording import counted
 from spatialnet.raster import ImageHeader, image_header
 from spatialnet.sensors import SENSORS, Sensor
 
@@ -98,10 +99,12 @@ def choose_bands(
             return _fitted(sensor, count, names, image)
     if count not in _BY_COUNT:
         raise ImportRefused(
-            f"Image {image[-80:]!r} has {count} bands, and nothing says which. Choose a sensor or describe the bands."
+            f"Image {image[-80:]!r} has {counted(count, 'band')}, and nothing says which. Choose a sensor or describe the bands."
         )
     sensor = _BY_COUNT[count]
-    said = f"{image} has {count} bands, so all images are taken for {sensor.label} ({', '.join(sensor.bands)})."
+    said = (
+        f"{image} has {counted(count, 'band')}, so all images are taken for {sensor.label} ({', '.join(sensor.bands)})."
+    )
     return sensor, tuple(range(1, count + 1)), (Note("note", said),)
 
 
@@ -114,12 +117,15 @@ def _fitted(
         return sensor, bands, (Note("note", f"Bands are found by their names in {image}: {sensor.label}."),)
     if count < len(sensor.bands):
         raise ImportRefused(
-            f"Image {image[-80:]!r} has {count} bands; {sensor.label} has {len(sensor.bands)}. Choose another sensor."
+            f"Image {image[-80:]!r} has {counted(count, 'band')}; {sensor.label} has {len(sensor.bands)}. Choose another sensor."
         )
     notes = []
     if count > len(sensor.bands):
         notes.append(
-            Note("note", f"{image} has {count} bands; the first {len(sensor.bands)} are taken for {sensor.label}.")
+            Note(
+                "note",
+                f"{image} has {counted(count, 'band')}; the first {len(sensor.bands)} are taken for {sensor.label}.",
+            )
         )
     return sensor, tuple(range(1, len(sensor.bands) + 1)), tuple(notes)
 

@@ -211,6 +211,8 @@ def _of_column(table: pd.DataFrame, column: str, kind: TaskKind, separator: str)
         raise ImportRefused(
             f"Column {column[:80]!r} has {len(plan.classes)} different values, which makes no {kind} task. Choose another kind."
         )
+    if kind == "binary" and plan.title.casefold() == " ".join(plan.classes).casefold():
+        return replace(plan, title=" or ".join(plan.classes).capitalize())  # `rural_urban` asks: rural or urban
     return plan
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,12 @@ from rasterio.crs import CRS
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.datasets.split_plans import SplitPlan
-from spatialnet.importing.packing import build_dataset
 from spatialnet.importing.derive import RULES_FOLDER, load_rules
 from spatialnet.importing.import_plan import ImportPlan
 from spatialnet.importing.importer import Progress
 from spatialnet.importing.land_cover import LandCoverFile
 from spatialnet.importing.listing import Listing, Origin
+from spatialnet.importing.packing import build_dataset
 from spatialnet.importing.scan import scan
 from spatialnet.importing.scene_chips import Chipping, StackFiles, scene_listing
 from spatialnet.raster import Raster, write_cog
@@ -166,10 +166,12 @@ def landscape_listing(
     for path, layer in ((cover, landscape.land_cover), (buildings, landscape.building_centres)):
         write_cog(path, layer[None].astype(np.uint8), ground.transform, ground.crs, nodata=255)
     stack = StackFiles(NAME, scenes, LandCoverFile(cover), counts={BUILDINGS: (buildings,)}, land_cover=cover)
-    return scene_listing(
+    listing = scene_listing(
         NAME, ORIGIN, [stack], load_rules(RULES_FOLDER / "landscape.toml"), Chipping(size=16, stride=8),
         lambda share, text: progress(0.1 + 0.9 * share, text),
     )  # fmt: skip
+    said = {**listing.rules.get("sentences", {}), BUILDINGS.name: "counted exactly when the landscape was generated"}
+    return replace(listing, rules={**listing.rules, "sentences": said})
 
 
 def _fractal(size: int, generator: np.random.Generator, slope: float) -> Array:

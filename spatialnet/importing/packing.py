@@ -73,7 +73,7 @@ def build_dataset(
 
 def _start(building: Path, scan: Scan, plan: ImportPlan) -> None:
     """Keep what an earlier attempt at the very same build wrote; remove anything else."""
-    wanted = {"plan": plan.to_dict(), "source": _signature(scan)}
+    wanted = {"plan": plan.to_dict(), "source": _signature(scan), "storage": repr(sorted(scan.storage.items()))}
     note = building / "build.json"
     try:
         if json.loads(note.read_text(encoding="utf-8")) == json.loads(json.dumps(wanted)):
@@ -147,20 +147,20 @@ def _write(building: Path, folder: Path, scan: Scan, plan: ImportPlan, progress:
 
 def _write_pixels(building: Path, scan: Scan, progress: Progress) -> None:
     listing = scan.listing
-    total, before, began = len(listing) * len(listing.pixels), 0, time.monotonic()
-    last_told = 0.0
+    total, before, last_told = len(listing) * len(listing.pixels), 0, 0.0
+    began: tuple[float, int] | None = None
 
     def tell(done: int) -> None:
-        nonlocal last_told
-        now = time.monotonic()
+        nonlocal last_told, began
+        now, written = time.monotonic(), before + done
+        if began is None:  # a build that goes on has chips already
+            began = (now, written)
         if now - last_told < 0.5:
             return
         last_told = now
-        rate = (before + done) / max(now - began, 1e-3)
-        progress(
-            0.02 + (_CHIPS_SHARE - 0.02) * (before + done) / total,
-            f"{before + done:,} of {total:,} chips, {rate:,.0f} a second",
-        )
+        rate = (written - began[1]) / max(now - began[0], 1e-3)
+        share = 0.02 + (_CHIPS_SHARE - 0.02) * written / total
+        progress(share, f"{written:,} of {total:,} chips, {rate:,.0f} a second")
 
     for pixels in listing.pixels:
         storage = scan.storage[pixels.sensor.name]
@@ -202,18 +202,18 @@ def _manifest(
     listing = scan.listing
     digests = {p.relative_to(building).as_posix(): digest(p) for p in sorted(building.rglob("*.npy"))}
     sizes = {name: storage.size for name, storage in scan.storage.items()}
-    first = listing.sensors[0]
+    first, tasks = listing.sensors[0], [target.task() for target in plan.targets]
     return {
         "format": FORMAT, "name": folder.name, "version": _version(folder) + 1, **plan.origin.__dict__,
         "importer": listing.importer, "derived": all(t.derived or not t.columns for t in plan.targets),
         "rules": dict(listing.rules), "sensors": [s.to_dict() for s in listing.sensors],
-        "tasks": [t.task().to_dict() for t in plan.targets], "chips": len(listing), "chip_size": sizes[first.name],
+        "tasks": [task.to_dict() for task in tasks], "chips": len(listing), "chip_size": sizes[first.name],
         "sizes": sizes, "stride": listing.stride, "gsd_m": _gsd(scan),
         "storage": {name: _storage(storage) for name, storage in scan.storage.items()},
         "statistics": statistics,
         "targets": {t.name: t.to_dict() | {"sentence": target_sentence(listing.rules, t)} for t in plan.targets},
         "split": split, "splits": [split], "places": places, "bounds": _bounds(scan.ground),
-        "digests": digests, "fingerprint": fingerprint(digests, split["id"]), "created_at": time.time(),
+        "digests": digests, "fingerprint": fingerprint(digests, split["id"], tasks), "created_at": time.time(),
     }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def _grid(path: Path) -> Grid:
 def _facts(grid: Grid) -> dict[str, Any]:
     xs, ys = zip(*grid.corners(), strict=True)
     return {
-        "crs": grid.crs.to_string(), "transform": list(grid.transform)[:6], "height": grid.height, "width": grid.width,
+        "crs": named_crs(grid.crs).to_string(), "transform": list(grid.transform)[:6], "height": grid.height, "width": grid.width,
         "bounds": list(transform_bounds(grid.crs, "EPSG:4326", min(xs), min(ys), max(xs), max(ys))),
     }  # fmt: skip
 

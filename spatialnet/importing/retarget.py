@@ -7,9 +7,11 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
@@ -19,7 +21,24 @@ from spatialnet.datasets.versions import alone
 from spatialnet.errors import DataSetInvalid, ImportRefused
 from spatialnet.importing.packing import target_sentence
 from spatialnet.importing.target_plan import TargetPlan
-from spatialnet.tasks import Task
+from spatialnet.tasks import UNKNOWN_CLASS, Task
+
+
+@dataclass(frozen=True)
+class TaskChange:
+    """What new plans would make of one task.
+
+    Attributes:
+        task: as it would be; where it is left out, as it was.
+        what: `same` (not one class or chip differs), `changed`, `new` or `gone`.
+        chips: how many chips get another target; a class that is only called otherwise changes no chip.
+        known: how many chips have a target then.
+    """
+
+    task: Task
+    what: Literal["same", "changed", "new", "gone"]
+    chips: int
+    known: int
 
 
 def current_plans(data: PackedChips) -> tuple[TargetPlan, ...]:
@@ -86,6 +105,71 @@ def retarget(data: PackedChips, plans: Sequence[TargetPlan], labelled: Collectio
         return PackedChips.open(data.folder)
 
 
+def changes(data: PackedChips, plans: Sequence[TargetPlan], labels: pd.DataFrame) -> tuple[TaskChange, ...]:
+    """What `retarget` would change, task by task; nothing is written.
+
+    Args:
+        data: the data set.
+        plans: every task that it is to have.
+        labels: its `kept_labels`.
+
+    Raises:
+        ImportRefused: a plan does not fit the labels.
+    """
+    before, found = {task.name: task for task in data.tasks}, []
+    for plan in plans:
+        task, old = plan.task(), before.pop(plan.name, None)
+        values = _per_class(task, _targets(data, plan, labels))
+        known = int(np.isfinite(values).any(axis=1).sum())
+        if old is None:
+            found.append(TaskChange(task, "new", known, known))
+            continue
+        chips = int(_differ(old, _per_class(old, data.targets(old.name)), task, values).sum())
+        found.append(TaskChange(task, "changed" if chips or old != task else "same", chips, known))
+    for old in before.values():
+        chips = int(np.isfinite(_per_class(old, data.targets(old.name))).any(axis=1).sum())
+        found.append(TaskChange(old, "gone", chips, 0))
+    return tuple(found)
+
+
+def _per_class(task: Task, targets: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Targets of any kind as (chips, classes): 1 where the class holds, else 0, or how many; NaN where unknown."""
+    if targets.ndim == 2:
+        return targets
+    codes = np.where(targets == UNKNOWN_CLASS, np.nan, targets)[:, None]
+    return np.where(np.isnan(codes), np.nan, codes == np.arange(len(task.classes))).astype(np.float32)
+
+
+def _differ(
+    old: Task, before: npt.NDArray[np.float32], new: Task, after: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """Which chips do not mean the same any more: (chips,)."""
+    if (old.kind == "count") != (new.kind == "count"):
+        return np.ones(len(before), bool)
+    left, result = dict(enumerate(old.classes)), np.zeros(len(before), bool)
+    unnamed = []
+    for column, name in enumerate(new.classes):
+        if name in old.classes:
+            was = old.classes.index(name)
+            del left[was]
+            result |= _unequal(before[:, was], after[:, column])
+        else:
+            unnamed.append(column)
+    for column in unnamed:
+        same = [was for was in left if not _unequal(before[:, was], after[:, column]).any()]
+        if same:
+            del left[same[0]]  # the class has another name now
+        else:
+            result |= after[:, column] > 0
+    for was in left:
+        result |= before[:, was] > 0
+    return result
+
+
+def _unequal(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    return (one != other) & ~(np.isnan(one) & np.isnan(other))
+
+
 def refuse_lost_labels(data: PackedChips, tasks: Sequence[Task], labelled: Collection[str]) -> None:
     """Refuse tasks in which what people said would mean something else: a label names a class by its number.
 
@@ -142,5 +226,5 @@ def _manifest(data: PackedChips, building: Path, plans: Sequence[TargetPlan]) ->
         "version": int(data.manifest["version"]) + 1, "tasks": [plan.task().to_dict() for plan in plans],
         "targets": {plan.name: plan.to_dict() | {"sentence": target_sentence(rules, plan)} for plan in plans},
         "derived": all(plan.derived or not plan.columns for plan in plans), "digests": digests,
-        "fingerprint": fingerprint(digests, data.split_id), "created_at": time.time(),
+        "fingerprint": fingerprint(digests, data.split_id, [plan.task() for plan in plans]), "created_at": time.time(),
     }  # fmt: skip

@@ -236,7 +236,8 @@ def _storage(chips: list[Any], size: int) -> Storage:
     values = {
         None if chip.header.nodata is None or np.isnan(chip.header.nodata) else chip.header.nodata for chip in chips
     }
-    nodata: float | None = values.pop() if len(values) == 1 else float("nan")
+    mixed = len(values) != 1 or any(chip.header.mixed for chip in chips)
+    nodata: float | None = float("nan") if mixed else values.pop()
     if not chips:
         nodata = None
     elif nodata is not None and np.isnan(nodata):

@@ -12,6 +12,7 @@ import numpy as np
 from spatialnet.importing.checking import Checked
 from spatialnet.importing.listing import Listing, Note
 from spatialnet.importing.scan_facts import SeenChips
+from spatialnet.importing.wording import counted
 
 FEW = 10
 """A class with fewer chips than this can hardly be learnt or tested."""
@@ -153,20 +154,12 @@ def _of_pictures(facts: Mapping[str, Any], more: bool) -> list[Note]:
     if found["exact"]:
         notes.append(Note("note", f"{_chips(found['exact'])} {_have(found['exact'])} the same pixels as another one."))
     if found["near"]:
-        at_least = "At least " if more else ""
-        notes.append(
-            Note(
-                "note",
-                f"{at_least}{found['near']:,} pairs of chips are nearly the same picture; splits keep them together.",
-            )
-        )
-    if facts["shared_ground"]:
-        notes.append(
-            Note(
-                "note",
-                f"{facts['shared_ground']:,} pairs of chips share ground, so splits should be made by blocks of ground.",
-            )
-        )
+        at_least, be = "At least " if more else "", "is" if found["near"] == 1 else "are"
+        pairs = f"{at_least}{counted(found['near'], 'pair')} of chips {be} nearly the same picture"
+        notes.append(Note("note", f"{pairs}; splits keep them together."))
+    if ground := facts["shared_ground"]:
+        share = f"{counted(ground, 'pair')} of chips share{'s' * (ground == 1)} ground"
+        notes.append(Note("note", f"{share}, so splits should be made by blocks of ground."))
     return notes
 
 
@@ -204,7 +197,7 @@ def _empty(checked: Checked) -> set[int]:
 
 
 def _chips(count: int) -> str:
-    return f"{count:,} chip" + "s" * (count != 1)
+    return counted(count, "chip")
 
 
 def _are(count: int) -> str:

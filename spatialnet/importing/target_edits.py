@@ -16,14 +16,17 @@ def mapped(plan: TargetPlan, classes: Mapping[str, str]) -> TargetPlan:
     """The plan with another class for each value that was found.
 
     Classes keep the plan's order, new ones follow; values of one class name are merged, an empty name leaves a value out.
+    A class that none of these values stood for stays: its chips are only not in this source.
 
     Args:
         plan: as it was.
         classes: per value (or column, where each class has one) the class it means.
     """
-    mapping = {value: " ".join(name.split())[:60] for value, name in classes.items()}
+    said = {value: " ".join(name.split())[:60] for value, name in classes.items()}
+    mapping = {value: name for value, name in plan.mapping.items() if value not in said} | said
     used = [name for name in mapping.values() if name]
-    names = tuple(dict.fromkeys([name for name in plan.classes if name in used] + used))
+    gone = {plan.mapping[value] for value in said if value in plan.mapping} - set(used)
+    names = tuple(dict.fromkeys([name for name in plan.classes if name not in gone] + used))
     colours = dict(zip(plan.classes, plan.colours, strict=False))
     own = tuple(colours.get(name, "") for name in names)
     return replace(plan, classes=names, mapping=mapping, colours=own if all(own) else colours_of(names))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from spatialnet.errors import ImportRefused, TargetsInvalid
 from spatialnet.importing.listing import Note
 from spatialnet.importing.target_plan import TargetPlan, same_form
+from spatialnet.importing.wording import counted
 from spatialnet.tasks import UNKNOWN_CLASS, Task
 
 Kind = Literal["land_use", "object"]
@@ -73,9 +74,9 @@ def renamed(before: TargetPlan, after: TargetPlan) -> tuple[Note, ...]:
     notes = []
     pairs = [f"{old} → {new}" for old, new in zip(before.classes, after.classes, strict=True) if old != new]
     if pairs:
-        notes.append(
-            Note("note", f"{after.title}: {len(pairs)} classes are called by their shared names.", tuple(pairs))
-        )
+        called = "is called by its shared name" if len(pairs) == 1 else "are called by their shared names"
+        text = f"{after.title}: {counted(len(pairs), 'class')} {called}."
+        notes.append(Note("note", text, tuple(pairs)))
     for name, values in after.merged().items():
         if after.kind != "binary":
             notes.append(

@@ -28,6 +28,7 @@ from spatialnet.importing.listing import Pixels, Place
 from spatialnet.importing.packing import build_dataset
 from spatialnet.importing.retarget import refuse_lost_labels
 from spatialnet.importing.scan import Scan, scan
+from spatialnet.importing.wording import counted
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.reporter import Cancelled, Reporter
 from spatialnet.jobs.store import Job
@@ -260,7 +261,11 @@ def scan_source(jobs: Jobs, job: Job, report: Reporter) -> str:
         remove(writing)
     report(1.0, "Done")
     refused = [note.text for note in found.notes if note.severity == "refuse"]
-    return f"It cannot be imported: {refused[0]}" if refused else f"{importer.title}: {len(found.listing):,} chips."
+    return (
+        f"It cannot be imported: {refused[0]}"
+        if refused
+        else f"{importer.title}: {counted(len(found.listing), 'chip')}."
+    )
 
 
 def import_dataset(jobs: Jobs, job: Job, report: Reporter) -> str:
@@ -283,8 +288,12 @@ def _told(data: PackedChips) -> str:
     split = data.manifest["split"]
     counts = ", ".join(f"{name} {count:,}" for name, count in split["counts"].items() if count)
     leaks = sum(split["leaks"].values())
-    told = f"{leaks:,} pairs of chips leak between splits." if leaks else "No leak between splits was found."
-    return f"{data.title}: {len(data):,} chips ({counts}). {told}"
+    told = (
+        f"{counted(leaks, 'pair')} of chips leak{'s' * (leaks == 1)} between splits."
+        if leaks
+        else "No leak between splits was found."
+    )
+    return f"{data.title}: {counted(len(data), 'chip')} ({counts}). {told}"
 
 
 class Clock:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from affine import Affine
 
 from spatialnet.datasets.catalogue import chip_table, open_dataset
 from spatialnet.datasets.packed import PackedChips, save_array
@@ -91,12 +93,14 @@ def _write_targets(run: Run, data: PackedChips, labels: LabelStore, recipe: Reci
 
 def _map_scenes(run: Run, data: PackedChips, model: SpatialNetViT, report: Reporter) -> None:
     """Predict every place whose rasters are kept with the data set, at the chips' own positions."""
-    table = chip_table(data)
+    table, sizes = chip_table(data), data.manifest["sizes"]
     for number, place in enumerate(data.places):
-        scenes = {s: data.scene_path(place["name"], s) for s in place["sensors"]}
+        scenes = {s: data.scene_path(place["name"], s) for s in place["sensors"] if s in model.sensors}
         own = table[table["place"] == place["name"]]
         if own.empty or not scenes:
             continue
+        # Windows are counted in pixels of the finest scene here; chips of another sensor may have fewer.
+        size = max(int(sizes[s]) for s in scenes)
         folder = run.folder / "maps" / place["name"]
         folder.mkdir(parents=True, exist_ok=True)
         begin, share = 0.95 + 0.05 * number / len(data.places), 0.05 / len(data.places)
@@ -105,10 +109,17 @@ def _map_scenes(run: Run, data: PackedChips, model: SpatialNetViT, report: Repor
             model,
             scenes,
             folder,
-            stride=int(data.manifest["stride"]),
-            origin=(int(own.iloc[0]["row"]), int(own.iloc[0]["column"])),
+            size=size,
+            stride=max(1, int(data.manifest["stride"]) * size // max(sizes.values())),
+            origin=_origin(place, own.iloc[0], size / int(sizes[place["sensors"][0]])),
             progress=lambda done, begin=begin, share=share, told=told: report(begin + share * done, told),  # type: ignore[misc]
         )
+
+
+def _origin(place: dict[str, Any], chip: pd.Series, finer: float) -> tuple[int, int]:
+    """Row and column of a chip's upper left corner in a grid whose pixels are finer than the place's by a factor."""
+    column, row = ~Affine(*place["transform"]) @ (float(chip["c"]), float(chip["f"]))
+    return round(row * finer), round(column * finer)
 
 
 def _sentence(task: Task, values: dict[str, Any]) -> str:

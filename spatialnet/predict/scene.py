@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from affine import Affine
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
@@ -24,6 +23,9 @@ from spatialnet.raster import check_scene, cog_writer, open_raster, read_window
 from spatialnet.tasks import Task
 
 Array = npt.NDArray[np.float32]
+
+EDGE_TOLERANCE = 0.1
+"""How far, in its own pixels, the edges of a scene may lie from edges of the finest scene's pixels."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def predict_scene(
     scenes: Mapping[str, Path],
     folder: Path,
     *,
+    size: int | None = None,
     stride: int | None = None,
     origin: tuple[int, int] = (0, 0),
     batch: int = 128,
@@ -88,9 +91,11 @@ def predict_scene(
 
     Args:
         model: in evaluation mode, on the device to use.
-        scenes: per sensor its file. The finest one gives the grid; others may be coarser by a whole factor.
+        scenes: per sensor its file. The finest one gives the grid; others may be coarser by a whole factor, and may lie on
+            a part of its ground only.
         folder: where `<task>.tif` go; it exists.
-        stride: pixels from one window to the next; default half a chip. At a whole chip nothing is blended.
+        size: side of a window in pixels of the finest scene; default the model's chip size.
+        stride: pixels from one window to the next; default half a window. At a whole chip nothing is blended.
         origin: (row, column) of one window; aligns windows with the chips of a data set.
         batch: windows per forward pass.
         root: the folder that the scenes must lie in, or None.
@@ -103,8 +108,8 @@ def predict_scene(
     Raises:
         CheckpointDoesNotFit: no scene of one of the model's sensors.
         BandsDoNotMatch: scenes whose grids do not fit on one another, or with other bands than their sensor.
-        PredictionRefused: the stride is not in 1..chip size.
-        NothingToRead: the scene is smaller than a chip.
+        PredictionRefused: the stride is not in 1..window size.
+        NothingToRead: the scene is smaller than a window.
         SceneUnreadable: a scene is damaged or cut short; no file is written.
         NotEnoughDisk: the disk is full; files that were there are unchanged.
     """
@@ -113,31 +118,49 @@ def predict_scene(
         raise CheckpointDoesNotFit(
             f"The run knows the sensors {', '.join(model.sensors)}; the scenes are of {', '.join(scenes)}."
         )
-    size = model.chip_size
+    side = model.chip_size if size is None else size
     with ExitStack() as stack:
         sources = {name: stack.enter_context(open_raster(path, root=root)) for name, path in known.items()}
         for name, source in sources.items():
             check_scene(source, model.sensors[name])
         first = min(sources.values(), key=lambda source: abs(source.transform.a) + abs(source.transform.d))
-        coarser = {name: _coarser(source, first) for name, source in sources.items()}
-        step = max(1, size // 2) if stride is None else stride
-        windows = SceneWindows.covering(first.height, first.width, size, step, origin)
+        lies = {name: _lie(source, first) for name, source in sources.items()}
+        step = max(1, side // 2) if stride is None else stride
+        windows = SceneWindows.covering(first.height, first.width, side, step, origin)
         files = {name: folder / f"{name}.tif" for name in model.tasks}
         writers = {name: stack.enter_context(_writer(files[name], first, task)) for name, task in model.tasks.items()}
-        _sweep(model, sources, coarser, first.shape, writers, windows, batch, progress)
+        _sweep(model, sources, lies, first.shape, writers, windows, batch, progress)
     return files
 
 
-def _coarser(source: DatasetReader, first: DatasetReader) -> int:
-    """How many pixels of the finest scene one pixel of this one spans, along each axis."""
-    factor = max(1, round(source.width and first.width / source.width))
-    scaled = first.transform @ Affine.scale(factor)
-    covers = (-(-first.height // factor), -(-first.width // factor))
-    if source.crs != first.crs or source.shape != covers or not source.transform.almost_equals(scaled, precision=1e-6):
+@dataclass(frozen=True)
+class _Lie:
+    """How a scene lies on the finest one.
+
+    Attributes:
+        factor: pixels of the finest scene that one of its pixels spans, along each axis.
+        row: row of the finest scene at which it begins; may be negative.
+        column: column of the finest scene at which it begins.
+    """
+
+    factor: int
+    row: int
+    column: int
+
+
+def _lie(source: DatasetReader, first: DatasetReader) -> _Lie:
+    change = ~first.transform @ source.transform
+    factor = max(1, round(change.a))
+    column, row = round(change.c), round(change.f)
+    ends = ((0, 0), (source.width, 0), (0, source.height), (source.width, source.height))
+    exact = np.array([change @ end for end in ends])
+    wanted = np.array([(column + factor * right, row + factor * down) for right, down in ends])
+    apart = column >= first.width or row >= first.height or (wanted[-1] <= 0).any()
+    if source.crs != first.crs or apart or np.abs(exact - wanted).max() > EDGE_TOLERANCE * factor:
         raise BandsDoNotMatch(
             "The scenes do not share one pixel grid, nor is one coarser than the other by a whole factor. Resample them to one first."
         )
-    return factor
+    return _Lie(factor, row, column)
 
 
 def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManager[DatasetWriter]:
@@ -153,7 +176,7 @@ def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManag
 def _sweep(
     model: SpatialNetViT,
     sources: Mapping[str, DatasetReader],
-    coarser: Mapping[str, int],
+    lies: Mapping[str, _Lie],
     shape: tuple[int, int],
     writers: Mapping[str, DatasetWriter],
     windows: SceneWindows,
@@ -171,12 +194,12 @@ def _sweep(
             fresh = Window(0, read_to, width, row + size - read_to)
             # Rows that the last strip held already are kept, so that each is read once.
             strip[name] = np.concatenate(
-                [strip[name][:, fresh.height :], _read_rows(source, fresh, coarser[name])], axis=1
+                [strip[name][:, fresh.height :], _read_rows(source, fresh, lies[name])], axis=1
             )
         read_to = row + size
         for start in range(0, len(windows.columns), batch):
             columns = windows.columns[start : start + batch]
-            _add(model, strip, coarser, columns, weights, totals, weight)
+            _add(model, strip, lies, columns, weights, totals, weight)
         following = windows.rows[index + 1] if index + 1 < len(windows.rows) else height
         done = following - row
         valid = np.any([np.isfinite(pixels[:, :done]).all(axis=0) for pixels in strip.values()], axis=0)
@@ -189,21 +212,36 @@ def _sweep(
         progress((index + 1) / len(windows.rows))
 
 
-def _read_rows(source: DatasetReader, window: Window, factor: int) -> Array:
-    """Rows of the finest grid out of a scene that is coarser by a factor, each pixel repeated."""
-    if factor == 1:
-        return read_window(source, window)
-    first, last = window.row_off // factor, -(-(window.row_off + window.height) // factor)
-    coarse = read_window(source, Window(0, first, source.width, min(last, source.height) - first))
+def _read_rows(source: DatasetReader, window: Window, lie: _Lie) -> Array:
+    """Rows of the finest grid out of a scene that may be coarser, each pixel repeated; NaN where it does not reach."""
+    factor = lie.factor
+    rows = _reach(window.row_off - lie.row, window.height, source.height * factor)
+    columns = _reach(-lie.column, window.width, source.width * factor)
+    if factor == 1 and rows == (0, window.height) and columns == (0, window.width):
+        return read_window(source, Window(-lie.column, window.row_off - lie.row, window.width, window.height))
+    result = np.full((source.count, window.height, window.width), np.nan, np.float32)
+    if rows[0] >= rows[1] or columns[0] >= columns[1]:
+        return result
+    top, left = window.row_off - lie.row + rows[0], columns[0] - lie.column
+    high, wide = rows[1] - rows[0], columns[1] - columns[0]
+    first_r, first_c = top // factor, left // factor
+    last_r, last_c = -(-(top + high) // factor), -(-(left + wide) // factor)
+    coarse = read_window(source, Window(first_c, first_r, last_c - first_c, last_r - first_r))
     grown = coarse.repeat(factor, axis=1).repeat(factor, axis=2)
-    skip = window.row_off - first * factor
-    return grown[:, skip : skip + window.height, : window.width]
+    skip_r, skip_c = top - first_r * factor, left - first_c * factor
+    result[:, rows[0] : rows[1], columns[0] : columns[1]] = grown[:, skip_r : skip_r + high, skip_c : skip_c + wide]
+    return result
+
+
+def _reach(start: int, length: int, end: int) -> tuple[int, int]:
+    """Which part of `length` pixels from `start` on lies in 0..end."""
+    return min(max(0, -start), length), max(0, min(length, end - start))
 
 
 def _add(
     model: SpatialNetViT,
     strip: Mapping[str, Array],
-    coarser: Mapping[str, int],
+    lies: Mapping[str, _Lie],
     columns: tuple[int, ...],
     weights: Array,
     totals: dict[str, Array],
@@ -212,7 +250,7 @@ def _add(
     size = weights.shape[0]
     cuts = {
         # Coarser scenes were repeated onto the finest grid; a model takes them at their own resolution.
-        name: np.stack([pixels[:, :: coarser[name], c : c + size : coarser[name]] for c in columns])
+        name: np.stack([pixels[:, :: lies[name].factor, c : c + size : lies[name].factor] for c in columns])
         for name, pixels in strip.items()
     }
     # A window without a single valid pixel says nothing, and a sensor without one is absent.

@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 
 from spatialnet.atomic import beside, is_full, not_enough_disk, remove, replacing
 from spatialnet.errors import SceneUnreadable
-from spatialnet.raster.reading import GDAL_ERRORS
+from spatialnet.raster.reading import GDAL_ERRORS, named_crs
 
 
 def write_cog(
@@ -101,7 +101,7 @@ def cog_writer(
     working = beside(path.with_suffix(".working"))
     profile = {
         "driver": "GTiff", "photometric": "MINISBLACK", "count": count, "height": like.height,
-        "width": like.width, "dtype": dtype, "crs": like.crs,
+        "width": like.width, "dtype": dtype, "crs": None if like.crs is None else named_crs(like.crs),
         "transform": like.transform, "nodata": nodata, "tiled": True, "compress": "DEFLATE", "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
     try:

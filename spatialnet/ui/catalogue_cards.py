@@ -14,7 +14,7 @@ from spatialnet.ui.navigation import page
 from spatialnet.ui.shown import sensor_pictures
 from spatialnet.web.addresses import SHEET_COLUMNS
 
-_ACROSS = 3
+_WIDTH = 324  # pixels: two cards beside the menu on a screen of 1024 pixels, three on one of 1440
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={PackedChips: lambda d: (str(d.folder), d.fingerprint)})
@@ -29,10 +29,10 @@ def disk_text(data: PackedChips) -> str:
 
 
 def catalogue(found: Sequence[PackedChips]) -> None:
-    """Draw the cards, three in a row."""
-    for start in range(0, len(found), _ACROSS):
-        for column, data in zip(st.columns(_ACROSS), found[start : start + _ACROSS], strict=False):
-            with column.container(border=True, height="stretch"):
+    """Draw the cards, as many in a row as there is room for."""
+    with st.container(horizontal=True, key="catalogue"):
+        for data in found:
+            with st.container(border=True, width=_WIDTH, height="stretch"):
                 _card(data)
 
 
@@ -50,11 +50,8 @@ def _card(data: PackedChips) -> None:
     ground = [] if data.has_ground else ["no place on the ground"]
     st.html(markup.tags([*(s.label for s in data.sensors), *(task.label for task in data.tasks), *ground], marks))
     sizes = f"{data.chip_size} px" + (f" ({data.chip_size * data.gsd_m:,.0f} m)" if data.gsd_m else "")
-    st.caption(
-        markup.plain(
-            f"{len(data):,} chips of {sizes} · {disk_text(data)} · {manifest['licence'] or 'licence not given'}"
-        )
-    )
+    licence = manifest["licence"] or "not given"
+    st.caption(markup.plain(f"{len(data):,} chips of {sizes} · {disk_text(data)} · Licence: {licence}"))
 
 
 def _sheet(data: PackedChips) -> str:

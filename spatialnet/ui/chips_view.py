@@ -18,7 +18,7 @@ from spatialnet.ui.chip_grid import SHEET_SIDES, chip_grid
 from spatialnet.ui.frame import draw_again
 from spatialnet.ui.maps import draw_map, new_click
 from spatialnet.ui.pickers import pick, pick_task
-from spatialnet.ui.places import pick_place, several_places
+from spatialnet.ui.places import pick_place
 from spatialnet.ui.shown import Shown, pick_stretched
 from spatialnet.ui.views_panel import views_panel
 from spatialnet.web import addresses
@@ -209,8 +209,9 @@ def _map(selection: _Selection) -> None:
         for row in table.loc[list(held[:100]), ["south", "west", "north", "east"]].itertuples()
         if np.isfinite(row.south)
     ]
-    bounds = _around(table.loc[selection.chips])
-    if several_places(data) and not selection.asked.place:
+    if selection.asked.place or selection.asked.region:
+        bounds = _around(table.loc[selection.chips])
+    else:
         with st.container(width=260):
             bounds = pick_place(data, "where")
     tiles_below = selection.shown.tiles(data, asked)

@@ -115,8 +115,12 @@ def retrain_button(data: PackedChips, run: Run) -> None:
     label = (
         f"Retrain with {fresh} new correction{'s' if fresh != 1 else ''}" if fresh else "Retrain with my corrections"
     )
+    same = run.info.get("fingerprint") == data.fingerprint
+    if fresh and not same:
+        st.caption("This run was trained on another split or other targets. Train a new run before you retrain one.")
     pressed = st.button(
-        label, key="retrain", type="primary" if fresh else "secondary", icon=":material/model_training:", disabled=not fresh,
+        label, key="retrain", type="primary" if fresh and same else "secondary", icon=":material/model_training:",
+        disabled=not (fresh and same),
         width="stretch", help="Goes on from this run with corrected targets counting more; the map then shows what changed.",
     )  # fmt: skip
     if pressed:

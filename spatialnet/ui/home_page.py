@@ -98,8 +98,19 @@ def _numbers(data: PackedChips) -> None:
     run = newest_done(list_runs(services().settings, data.name))
     if run is None:
         st.subheader("No run has finished yet", anchor=False)
-        st.write(
-            "The first run trains by itself; its metrics and its map appear here. You can look at the scene meanwhile."
+        if services().jobs.store.live():
+            st.write(
+                "The first run trains by itself; its metrics and its map appear here. You can look at the scene meanwhile."
+            )
+            return
+        st.write("Its metrics beside the baselines, and its map, appear here.")
+        query = {"dataset": data.name}
+        st.page_link(page("train"), label="Train a first run", icon=":material/model_training:", query_params=query)
+        st.page_link(
+            page("datasets"),
+            label="Look at its chips",
+            icon=":material/grid_view:",
+            query_params={**query, "view": "chips"},
         )
         return
     st.subheader(f"Newest run: {plain(run.title)}", anchor=False)

@@ -28,8 +28,9 @@ _SAFE = re.compile(r"[^\w.+-]+")
 
 def choose() -> None:
     """Draw the step; looking at the source starts with its button."""
+    st.session_state.setdefault("import.way", _HERE)
     way = st.segmented_control(
-        "Where from", (_HERE, _UPLOAD, _DOWNLOAD), default=_HERE, required=True, key="import.way",
+        "Where from", (_HERE, _UPLOAD, _DOWNLOAD), required=True, key="import.way",
         label_visibility="collapsed", persist_state="session",
     )  # fmt: skip
     if way == _UPLOAD:
@@ -199,15 +200,22 @@ def _upload() -> None:
             f"It is kept in the inbox, `{_code(services().settings.inbox)}`, where larger files can be put by hand."
         )
         return
-    if st.button("Keep it in the inbox", type="primary", icon=":material/inbox:", key="import.keep"):
-        try:
-            path = kept(file)
-        except SpatialNetError as error:
-            show_error(error)
-            return
-        st.session_state["import.uploaded"] = f"{path.parent.name}/{path.name}"
-        st.session_state.pop("import.way", None)
-        st.rerun()
+    st.button(
+        "Keep it in the inbox", type="primary", icon=":material/inbox:", key="import.keep", on_click=_keep, args=(file,)
+    )
+    if refused := st.session_state.pop("import.refused", ""):
+        st.error(plain(refused), icon=":material/error:")
+
+
+def _keep(file: UploadedFile) -> None:
+    """Keep a file and go where it can be looked at. A callback: only there may another widget's value be set."""
+    try:
+        path = kept(file)
+    except SpatialNetError as error:
+        st.session_state["import.refused"] = str(error)
+        return
+    st.session_state["import.uploaded"] = f"{path.parent.name}/{path.name}"
+    st.session_state["import.way"] = _HERE
 
 
 def kept(file: UploadedFile) -> Path:

@@ -115,9 +115,9 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
     low = f"{legend['low']:.2g} against" if method.signed else "none"
     st.html(markup.ramp(legend["colours"], low, f"{legend['high']:.2g} for {task.classes[facts['class_index']]}"))
     st.html(markup.badge(badge["verdict"], badge["sentence"]))
-    left, right = st.columns(2, vertical_alignment="center")
-    left.toggle("Show on the map", True, key="why_on_map", persist_state="session")
-    with right.popover("How far to trust it", type="tertiary"):
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.toggle("Show on the map", True, key="why_on_map", persist_state="session")
+    with row.popover("How far to trust it", type="tertiary", width="content"):
         curves = pd.DataFrame(badge["curves"]).set_index("fraction")
         curves = curves.rename(columns={
             "deletion": "removed, marked first", "insertion": "shown, marked first",

@@ -30,15 +30,15 @@ def draw() -> None:
     """Draw the page."""
     _take_new_run()
     pickers = st.container(horizontal=True, vertical_alignment="bottom", key="map-pickers")
-    with pickers, st.container(width=250):
+    with pickers, st.container(width=195):
         data = pick_dataset()
     if data is None:
         return
-    with pickers, st.container(width=220):
+    with pickers, st.container(width=170):
         run = pick_run(data)
         if run is None:
             st.selectbox("Run", ["No finished run yet"], disabled=True)
-    with pickers, st.container(width=165):
+    with pickers, st.container(width=150):
         task = pick_task(data.tasks)
     chip, table = _chosen_chip(data), columns_of(data).table
     if data.bounds is None:
@@ -46,11 +46,11 @@ def draw() -> None:
         return
     bounds = data.bounds
     if several_places(data):
-        with pickers, st.container(width=220):
+        with pickers, st.container(width=180):
             bounds = pick_place(data, "place", chip)
-    with pickers, st.container(width=165):
+    with pickers, st.container(width=140):
         layer = pick_layer(data, run, task, _parent(run))
-    with pickers, st.container(width=165):
+    with pickers, st.container(width=165 if several_places(data) else 250):
         shown = pick_shown(data)
     _marks(data, run)
     place, side = st.columns([2.15, 1], gap="medium")
@@ -144,4 +144,10 @@ def _marks(data: PackedChips, run: Run | None) -> None:
     if run is None and not services().jobs.store.live():
         st.info(
             "No run has finished on this data set yet. Start one on the Train page.", icon=":material/model_training:"
+        )
+    elif run is not None and run.info.get("fingerprint") != data.fingerprint:
+        st.info(
+            "This run was trained on another state of the data set (another split or other targets). Its scores hold for "
+            "that one: the chips of today's test split may have trained it.",
+            icon=":material/history:",
         )

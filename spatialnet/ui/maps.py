@@ -33,20 +33,23 @@ class OfflineMap(folium.Map):
 
 
 class _Controls(MacroElement):
-    """The opacity slider and the scale bar."""
+    """The first view, the opacity slider and the scale bar."""
 
     _template = Template(
         """
         {% macro script(this, kwargs) %}
+        L.snFit({{ this._parent.get_name() }}, {{ this.view }});
         L.control.snOpacity({}).addTo({{ this._parent.get_name() }});
         L.control.scale({imperial: false}).addTo({{ this._parent.get_name() }});
         {% endmacro %}
         """
     )
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Sequence[float]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._name = "Controls"
+        west, south, east, north = (float(value) for value in bounds)
+        self.view = [[south, west], [north, east]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def draw_map(
         zoom_delta=0.5,
         attribution_control=False, max_zoom=18, min_zoom=_LEAST_ZOOM,
     )  # fmt: skip
-    _Controls().add_to(view)
+    _Controls(bounds).add_to(view)
     layers = folium.FeatureGroup(name="layers")
     _tiles(base, "scene").add_to(layers)
     if overlay:

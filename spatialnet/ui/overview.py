@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -12,31 +10,36 @@ import streamlit as st
 from spatialnet.datasets.catalogue import target_facts
 from spatialnet.datasets.packed import SPLITS, PackedChips
 from spatialnet.tasks import Task
-from spatialnet.ui import markup
+from spatialnet.ui import markup, retarget_panel
 from spatialnet.ui.catalogue_cards import disk_text
+from spatialnet.ui.leaks_panel import leak_legend, leaks_panel
 from spatialnet.ui.maps import draw_map
-from spatialnet.ui.pickers import pick, pick_task
+from spatialnet.ui.pickers import pick_task
+from spatialnet.ui.places import pick_place
 from spatialnet.ui.shown import sensor_pictures
-from spatialnet.ui.split_text import split_sentence
+from spatialnet.ui.splits_panel import splits_panel
 from spatialnet.web import addresses
 from spatialnet.web.chip_columns import columns_of
-from spatialnet.web.colours import LEAK_COLOURS, OTHER_LEAK_COLOUR, SPLIT_COLOURS
+from spatialnet.web.colours import SPLIT_COLOURS
 
 _SHOWN_CLASSES = 30
 
 
 def overview(data: PackedChips) -> None:
     """Draw the overview."""
-    left, right = st.columns([1.1, 1], gap="large")
+    if retarget_panel.is_open():
+        retarget_panel.draw(data)
+        return
+    left, right = st.columns(2, gap="large")
     with left:
         _facts(data)
         _targets(data)
-        st.subheader("Split", anchor=False)
-        _split(data)
-    with right:
         st.subheader("Balance", anchor=False)
         task = pick_task(data.tasks)
         _balance(data, task)
+    with right:
+        splits_panel(data)
+        _split(data)
     st.subheader("Sensors", anchor=False)
     _sensors(data)
 
@@ -52,7 +55,7 @@ def _facts(data: PackedChips) -> None:
         f"version {manifest['version']} · fingerprint {data.fingerprint}"
     )
     st.markdown(
-        f"**Licence** {markup.plain(manifest['licence'] or 'not given: ask the source before you share anything')}"
+        f"**Licence:** {markup.plain(manifest['licence'] or 'not given: ask the source before you share anything')}"
     )
     st.caption(markup.plain(f"Cite as: {manifest['citation'] or 'not given'}. Source: {manifest['source']}."))
 
@@ -64,34 +67,27 @@ def _targets(data: PackedChips) -> None:
         mark = " (derived)" if derived else ""
         lines.append(f"- **{markup.plain(task.label)}**{mark}: {markup.plain(sentence)}")
     st.markdown("\n".join(lines))
+    retarget_panel.opener()
 
 
 def _split(data: PackedChips) -> None:
-    split: dict[str, Any] = data.manifest["split"]
-    counts, leaks = split["counts"], {kind: n for kind, n in split.get("leaks", {}).items() if n}
-    st.html(markup.swatches([(SPLIT_COLOURS[n], f"{n} {counts[n]:,}") for n in SPLIT_COLOURS if counts.get(n)]))
-    st.caption(markup.plain(split_sentence(data)))
-    if leaks:
-        text = ", ".join(f"{number:,} pair{'s' * (number != 1)} of {kind}" for kind, number in leaks.items())
-        st.warning(
-            f"Chips leak between splits: {markup.plain(text)}. A test score on them flatters.",
-            icon=":material/water_drop:",
-        )
-    else:
-        st.caption("No chip of one split shares ground or pixels with a chip of another.")
+    """Which chips are in which split, what leaks, and where both are."""
+    leaking = leaks_panel(data)
     if data.bounds is None:
         st.caption("These chips have no place on the ground, so the split cannot be shown on a map.")
         return
-    layers = {"splits": "Split of each chip"} | ({"leaks": "Chips that leak"} if leaks else {})
-    chosen = pick("On the map", layers, "over") if leaks else "splits"
-    tiles = {
-        "splits": addresses.split_tiles(data.name, data.fingerprint),
-        "leaks": addresses.leak_tiles(data.name, data.split_id, data.fingerprint),
-    }[chosen]
+    bounds = pick_place(data, "where")
+    tiles = addresses.split_tiles(data.name, data.fingerprint)
+    if leaking:
+        tiles = addresses.leak_tiles(data.name, data.split_id, data.fingerprint)
     base = next(iter(sensor_pictures(data).values())).tiles(data)
-    draw_map(base, data.bounds, overlay=tiles, key="split-map", height=400)
-    if chosen == "leaks":
-        st.html(markup.swatches([(LEAK_COLOURS.get(kind, OTHER_LEAK_COLOUR), kind) for kind in leaks]))
+    draw_map(base, bounds, overlay=tiles, key="split-map", height=400)
+    counts = data.manifest["split"]["counts"]
+    st.html(
+        leak_legend(data)
+        if leaking
+        else markup.swatches([(SPLIT_COLOURS[n], n) for n in SPLIT_COLOURS if counts.get(n)])
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={PackedChips: lambda d: (str(d.folder), d.fingerprint)})

@@ -35,8 +35,9 @@ def pick_place(data: PackedChips, key: str, chip: int | None = None) -> Bounds:
     counts = table["place"].value_counts()
     names = [str(place["name"]) for place in data.places]
     _follow(key, None if chip is None else str(table.loc[chip, "place"]), (data.name, chip), names)
-    shown = {name: f"{name} ({int(counts.get(name, 0)):,} chips)" for name in names}
-    return place_bounds(data, pick("Place", {**shown, ALL: f"All places ({len(data):,} chips)"}, key))
+    shown = {name: f"{name} ({int(counts.get(name, 0)):,})" for name in names}
+    shown[ALL] = f"All places ({len(data):,})"
+    return place_bounds(data, pick("Place", shown, key, help="The number of its chips stands in brackets."))
 
 
 def place_bounds(data: PackedChips, name: str = "") -> Bounds:

@@ -121,7 +121,7 @@ def _percentiles(data: PackedChips, sensor: Sensor) -> tuple[float, float]:
 def _titles(data: PackedChips) -> dict[str, str]:
     several = len(data.sensors) > 1
     return {
-        key: f"{sensor.label}: {name}" if several and name != sensor.label else name
+        key: f"{name} ({sensor.label})" if several and name != sensor.label else name
         for key, (sensor, name, _) in composites(data).items()
     }
 

@@ -148,16 +148,19 @@ def _run_text(run: Run) -> str:
 
 
 def _queue(data: PackedChips) -> None:
-    jobs = [job for job in services().jobs.store.all(limit=8) if job.spec.get("dataset") in (None, data.name)]
+    jobs = [
+        job for job in services().jobs.store.all(limit=40)
+        if job.live or (job.kind in ("train", "sample") and job.spec.get("dataset") in (None, data.name))
+    ]  # fmt: skip
     if not jobs:
         st.caption("Nothing runs and nothing waits. Start a run on the left.")
-    for job in jobs:
+    for job in jobs[:8]:
         _job(job)
 
 
 def _job(job: Job) -> None:
-    text, act, log = st.columns([6, 1.6, 1], vertical_alignment="center")
-    with text:
+    row = st.container(horizontal=True, vertical_alignment="center")
+    with row, st.container():
         if job.live:
             st.progress(job.share, text=progress_text(job))
         else:
@@ -166,16 +169,16 @@ def _job(job: Job) -> None:
             )
             if job.state != "done" and job.message:
                 st.caption(plain(job.message))
-    with act:
-        if job.live and st.button("Cancel", key=f"cancel.{job.id}", disabled=job.cancel_requested, width="stretch"):
+    with row:
+        if job.live and st.button("Cancel", key=f"cancel.{job.id}", disabled=job.cancel_requested):
             services().jobs.cancel(job.id)
-        if job.state in RESUMABLE and st.button("Resume", key=f"resume.{job.id}", width="stretch"):
+        if job.state in RESUMABLE and st.button("Resume", key=f"resume.{job.id}"):
             try:
                 services().jobs.resume(job.id)
                 st.rerun()
             except SpatialNetError as error:
                 show_error(error)
-    with log, st.popover("Log", key=f"log.{job.id}"):
+    with row, st.popover("Log", key=f"log.{job.id}", width="content"):
         st.code(services().jobs.log(job.id, 60) or "Nothing was written yet.", language=None)
 
 
@@ -202,16 +205,19 @@ def _curves(run: Run) -> None:
     left.altair_chart(
         alt.Chart(loss)
         .mark_line()
-        .encode(x=alt.X("epoch:Q"), y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False)))
+        .encode(
+            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False)),
+        )
         .properties(height=300)
     )
     if len(metrics):
-        legend = alt.Legend(orient="bottom", labelLimit=320)
+        legend = alt.Legend(orient="bottom", columns=2, labelLimit=320)
         right.altair_chart(
             alt.Chart(metrics)
             .mark_line(point=True)
             .encode(
-                x="epoch:Q",
+                x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)),
                 y=alt.Y("value:Q", title="main metric, validation", scale=alt.Scale(zero=False)),
                 color=alt.Color("metric:N", title=None, legend=legend),
             )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.driving import MAP_FRAME, Server, map_frame, settle
+from tests.browser.driving import MAP_FRAME, Server, click_map, map_frame, settle
 from tests.data_sets import pictures_only, scattered_chips, two_places
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -51,7 +53,7 @@ def test_the_catalogue_leads_to_a_data_set_and_back(server: Server, page: Page) 
     settle(page)
     page.get_by_role("link", name="Banks").click()
     expect(page.get_by_role("heading", name="Banks")).to_be_visible(timeout=30_000)
-    expect(page.get_by_text("A test score on them flatters")).to_be_visible()
+    expect(page.get_by_text("so a test score flatters")).to_be_visible()
     page.get_by_role("button", name="All data sets").click()
     expect(page.get_by_role("link", name="Far")).to_be_visible(timeout=30_000)
     assert "dataset" not in asked(page)
@@ -152,6 +154,66 @@ def test_a_chips_page_has_all_sensors_and_its_place(server: Server, page: Page) 
     page.get_by_role("button", name="Chip 124").click()
     expect(page.get_by_role("heading", name="Chip 124", exact=True)).to_be_visible(timeout=30_000)
     expect(page.get_by_text("This chip does not have this sensor.")).to_be_visible()
+
+
+def test_a_planted_leak_is_said_shown_on_the_map_and_side_by_side(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/datasets?dataset=banks")
+    settle(page)
+    expect(
+        page.get_by_text(re.compile("2 pairs of chips leak between splits: 1 pair of shared ground"))
+    ).to_be_visible()
+    frame = map_frame(page)
+    layer = "() => document.querySelector('.leaflet-layer.sn-overlay img')?.src ?? ''"
+    frame.wait_for_function(f"({layer})().includes('/tiles/splits/banks/')", timeout=30_000)
+    page.get_by_text("Show the leaking chips on the map").click()
+    frame.wait_for_function(f"({layer})().includes('/tiles/leaks/banks/given-1/')", timeout=30_000)
+    # Both planted pairs begin at the first two chips of the first place: orange and pink pixels are on the map.
+    frame.wait_for_function(
+        """() => [...document.querySelectorAll('.leaflet-layer.sn-overlay img.leaflet-tile-loaded')].some(image => {
+            const canvas = Object.assign(document.createElement('canvas'), {width: 256, height: 256})
+            const context = canvas.getContext('2d')
+            context.drawImage(image, 0, 0)
+            const seen = context.getImageData(0, 0, 256, 256).data, found = new Set()
+            for (let i = 0; i < seen.length; i += 4) if (seen[i + 3]) found.add([seen[i], seen[i + 1], seen[i + 2]].join())
+            return found.has('213,94,0') && found.has('204,121,167')
+        })""",
+        timeout=30_000,
+    )
+    assert asked(page)["show-leaks"] == ["1"]
+    page.get_by_text("The leaking pairs, side by side").click()
+    panel = page.get_by_test_id("stExpander").filter(has_text="The leaking pairs, side by side")
+    table = panel.get_by_test_id("stDataFrame")
+    expect(table).to_be_visible(timeout=30_000)
+    expect(table.locator("canvas table tr")).to_have_count(3, timeout=30_000)  # a head and two pairs
+
+
+def test_a_place_is_picked_and_the_map_goes_there(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/map?dataset=banks")
+    settle(page)
+    middle = "() => { const c = map.getCenter(); return [c.lng, c.lat, map.getZoom()] }"
+    west = map_frame(page).evaluate(middle)
+    page.get_by_role("combobox", name=re.compile("Place")).click()
+    page.get_by_role("option", name="All places (126)").click()
+    expect(page).to_have_url(re.compile(r"place=(\*|%2A)"), timeout=30_000)
+    settle(page, 1500)
+    whole = map_frame(page).evaluate(middle)
+    assert whole[2] < west[2] - 3
+    assert whole[0] > west[0] + 0.05
+    page.goto(f"{server.url}/map?dataset=banks&chip=100")
+    settle(page, 1500)
+    expect(page).to_have_url(re.compile("place=east-bank"), timeout=30_000)
+    assert map_frame(page).evaluate(middle)[0] > whole[0] + 0.05
+
+
+def test_a_dot_far_out_is_clicked(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/map?dataset=far")
+    settle(page)
+    place = pd.read_parquet(Path(server.workspace, "datasets", "far", "chips.parquet")).loc[9]
+    frame = map_frame(page)
+    frame.evaluate("map.setZoom(8, {animate: false})")
+    step = 3 * 360 / 256 / 2**8  # three pixels away: no footprint reaches there
+    click_map(page, place["latitude"] + step, place["longitude"])
+    expect(page).to_have_url(re.compile(r"chip=\d+"), timeout=30_000)
 
 
 def test_chips_without_a_place_have_no_map_and_say_so(server: Server, page: Page) -> None:

@@ -1,15 +1,18 @@
-"""A stack is put into the inbox, imported from the page, and seen on the map, with what its split lets leak."""
+"""A stack of the inbox and an uploaded archive are imported from the page and seen, with what a split lets leak."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import Server, map_frame, picture, settle
-from tests.sources import write_stack
+from tests.browser.driving import REPOSITORY, Server, map_frame, picture, settle
+from tests.sources import write_images, write_stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -80,3 +83,69 @@ def test_the_steps_fit_on_a_small_screen(server: Server, page: Page) -> None:
         page.goto(f"{server.url}/{address}")
         settle(page, 1500)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def zipped(path: Path, *members: tuple[Path, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, name in members:
+            archive.write(file, name)
+    return path
+
+
+def upload(server: Server, page: Page, path: Path) -> None:
+    """Choose a file in the upload widget, as the dialog would."""
+    page.goto(f"{server.url}/datasets?import=1")
+    settle(page, 1000)
+    page.get_by_role("radio", name="Upload a file").click()
+    settle(page, 500)
+    page.locator("[data-testid='stFileUploaderDropzoneInput']").set_input_files(path)
+
+
+def test_an_uploaded_archive_becomes_a_data_set_whose_chips_are_shown(
+    server: Server, page: Page, tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "harbour town")
+    (folder / "read me.txt").write_text("x")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    archive = zipped(tmp_path / "harbour town.zip", *((path, str(path.relative_to(tmp_path))) for path in files))
+    upload(server, page, archive)
+    page.get_by_role("button", name="Keep it in the inbox").click(timeout=30_000)
+    settle(page, 1000)
+    expect(page.get_by_role("combobox", name="Folder or file")).to_have_value("inbox/harbour_town.zip", timeout=30_000)
+    page.get_by_role("button", name="Look at it first").click()
+    expect(page.get_by_role("heading", name="Name and licence")).to_be_visible(timeout=40_000)
+    expect(page.get_by_text("1 file is no image.")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Import 36 chips").click()
+    page.get_by_role("button", name="Open the data set").click(timeout=120_000)
+    settle(page, 1000)
+    expect(page).to_have_url(re.compile("dataset=harbour-town"))
+    page.get_by_role("radio", name="Chips").click()
+    settle(page, 1500)
+    expect(page.get_by_text(re.compile("36")).first).to_be_visible(timeout=30_000)
+    assert (server.workspace / "datasets" / "harbour-town" / "dataset.json").is_file()
+
+
+def test_what_may_not_be_uploaded_is_one_sentence(server: Server, page: Page, tmp_path: Path) -> None:
+    image = next(write_images(tmp_path / "pictures").rglob("*.png"))
+    evil = zipped(tmp_path / "evil.zip", (image, "a/x.png"), (image, "../../outside.png"))
+    upload(server, page, evil)
+    page.get_by_role("button", name="Keep it in the inbox").click(timeout=30_000)
+    settle(page, 1000)
+    page.get_by_role("button", name="Look at it first").click(timeout=30_000)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("outside.png", timeout=30_000)
+    assert "Traceback" not in alert.inner_text()
+    assert not list(server.workspace.rglob("outside.png"))
+
+    large = tmp_path / "large.zip"
+    with large.open("wb") as file:
+        file.truncate((limit_mb() + 1) << 20)  # sparse: it takes no disk
+    upload(server, page, large)
+    expect(page.get_by_text(f"File must be {limit_mb()}.0MB or smaller.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Keep it in the inbox")).to_have_count(0)
+
+
+def limit_mb() -> int:
+    settings = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())
+    return int(settings["server"]["maxUploadSize"])

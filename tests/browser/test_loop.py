@@ -145,7 +145,7 @@ def test_all_pages_work_at_1024_pixels_and_in_the_dark(server: Server, page: Pag
 
 
 def test_the_scene_prediction_opens_in_another_program(server: Server) -> None:
-    maps = sorted(Path(server.workspace, "runs").glob("*/maps/land_use.tif"))
+    maps = sorted(Path(server.workspace, "runs").glob("*/maps/raleigh/land_use.tif"))
     assert maps
     with tifffile.TiffFile(maps[0]) as opened:
         pixels = opened.asarray()

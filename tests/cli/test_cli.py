@@ -17,6 +17,7 @@ import rasterio
 
 from spatialnet.cli import main
 from spatialnet.database import open_database
+from spatialnet.datasets.catalogue import open_dataset
 from spatialnet.jobs.services import services
 from spatialnet.jobs.store import JobStore
 from spatialnet.label import LabelEvent, LabelStore
@@ -252,7 +253,8 @@ def test_a_reader_that_stops_early_is_no_error(full):
 
 
 def test_predict_writes_a_map_per_task(full, capsys, tmp_path):
-    scene = full.datasets / "landscape" / "scenes" / "landsat7.tif"
+    data = open_dataset(full, "landscape")
+    scene = data.scene_path(data.places[0]["name"], "landsat7")
     assert (
         main(["predict", "--scene", f"landsat7={scene}", "--out", str(tmp_path / "a" / "maps"), "--stride", "16"]) == 0
     )

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from spatialnet.cli import main
 from spatialnet.datasets.packed import PackedChips
@@ -13,6 +16,7 @@ from spatialnet.importing.formats import IMPORTERS
 from spatialnet.jobs.services import services
 from spatialnet.settings import REPOSITORY
 from tests.cli.test_cli import refused, use
+from tests.jobs.conftest import HereJobs
 from tests.sources import write_images, write_stack
 
 OPTIONS = (
@@ -24,6 +28,15 @@ OPTIONS = (
 @pytest.fixture
 def workspace(settings, monkeypatch):
     yield from use(settings, monkeypatch)
+
+
+@pytest.fixture
+def quick(workspace, monkeypatch):
+    """The workspace, with jobs that are done in this process."""
+    own = services()
+    own = replace(own, jobs=HereJobs(own.settings, own.engine))
+    monkeypatch.setattr("spatialnet.cli.importing.services", lambda: own)
+    return workspace
 
 
 def shell(settings, line: str, **more) -> subprocess.CompletedProcess[str]:
@@ -46,39 +59,54 @@ def test_every_format_is_listed_and_shown(workspace, capsys):
     refused(capsys, "There is no format 'none'")
 
 
-def test_a_folder_is_looked_at_imported_and_nothing_is_done_without_a_yes(workspace, tmp_path):
+def test_a_folder_is_looked_at_in_a_real_shell(workspace, tmp_path):
     source = write_images(tmp_path / "My pictures")
     looked = shell(workspace, f"spatialnet scan '{source}'")
     assert (looked.returncode, looked.stderr.splitlines()[0]) == (
         0, "Taken for Folders of images: folders of images, one per class.",
     )  # fmt: skip
+    assert looked.stdout.splitlines()[0] == "My pictures (Folders of images: folders of images, one per class)"
     assert "chips: 36" in looked.stdout
-    assert "SeaLake -> sea or lake: 12" in looked.stdout
-    no = shell(workspace, f"spatialnet import '{source}'", stdin=subprocess.DEVNULL)
-    assert (no.returncode, no.stderr.splitlines()[-1]) == (
-        1,
-        "spatialnet: Nothing was imported. Add --yes to import this.",
-    )
+    assert "sensor: RGB, 3 bands (red, green, blue), 32 px, uint8" in looked.stdout
+    assert "    SeaLake  -> sea or lake  12\n    river    -> river        12\n" in looked.stdout
     assert list(workspace.datasets.iterdir()) == []
-    yes = shell(workspace, f"spatialnet import '{source}' --yes --title 'A <b>title</b>' --licence CC0")
-    assert yes.returncode == 0, yes.stderr
-    assert yes.stderr.splitlines()[-1].startswith("done: A <b>title</b>: 36 chips (train ")
-    data = PackedChips.open(workspace.datasets / "my-pictures")
+
+
+def test_nothing_is_imported_without_a_yes(quick, tmp_path, capsys):
+    source = write_images(tmp_path / "My pictures")
+    assert main(["import", str(source)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "spatialnet: Nothing was imported. Add --yes to import this."
+    assert list(quick.datasets.iterdir()) == []
+    assert main(["import", str(source), "--yes", "--title", "A <b>title</b>", "--licence", "CC0"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith("done: A <b>title</b>: 36 chips (train ")
+    data = PackedChips.open(quick.datasets / "my-pictures")
     assert (data.title, data.manifest["licence"]) == ("A <b>title</b>", "CC0")
 
 
-def test_a_plan_can_be_edited_as_a_file(workspace, tmp_path):
+def test_one_of_a_thing_is_said_as_one(quick, tmp_path, capsys):
+    source = write_images(tmp_path / "pictures", each=1)
+    for path in source.rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    (source / "notes.txt").write_text("x")
+    assert main(["scan", str(source)]) == 0
+    text = capsys.readouterr().out
+    assert "1 band (" in text
+    assert "1 file is no image." in text
+    assert "s of disk" not in text
+    assert not re.search(r"\b1 (files|chips|bands|pairs|classes|images)\b", text), text
+
+
+def test_a_plan_can_be_edited_as_a_file(quick, tmp_path, capsys):
     source = write_images(tmp_path / "pictures")
-    printed = shell(workspace, f"spatialnet scan {source} --json 2> /dev/null")
-    values = json.loads(printed.stdout)
+    assert main(["scan", str(source), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
     assert (values["importer"], values["facts"]["chips"]) == ("image_folder", 36)
     (target,) = values["plan"]["targets"]
     target["mapping"] = {"Forest": "dry", "SeaLake": "wet", "river": "wet"}
     target |= {"classes": ["wet", "dry"], "colours": []}
     (tmp_path / "plan.json").write_text(json.dumps(values))
-    done = shell(workspace, f"spatialnet import {source} --plan {tmp_path}/plan.json --name wet-dry --yes")
-    assert done.returncode == 0, done.stderr
-    data = PackedChips.open(workspace.datasets / "wet-dry")
+    assert main(["import", str(source), "--plan", f"{tmp_path}/plan.json", "--name", "wet-dry", "--yes"]) == 0
+    data = PackedChips.open(quick.datasets / "wet-dry")
     assert data.task("land_use").classes == ("wet", "dry")
     assert (data.targets("land_use") == 0).sum() == 24
 
@@ -109,7 +137,7 @@ def test_mistakes_are_one_sentence(workspace, capsys, arguments, said):
     refused(capsys, said)
 
 
-def test_a_stack_is_imported_split_retargeted_exported_and_restored(workspace, tmp_path, capsys):
+def test_a_stack_is_imported_split_retargeted_exported_and_restored(quick, tmp_path, capsys):
     source = write_stack(tmp_path / "delta")
     options = [part for option in OPTIONS for part in ("--option", option)]
     assert main(["import", str(source), "--name", "delta", "--split", "random", "--yes", *options]) == 0
@@ -128,14 +156,14 @@ def test_a_stack_is_imported_split_retargeted_exported_and_restored(workspace, t
     plans = json.loads(capsys.readouterr().out)
     (tmp_path / "fewer.json").write_text(json.dumps(plans[:1]))
     assert main(["targets", "delta", "--plan", str(tmp_path / "fewer.json")]) == 0
-    assert capsys.readouterr().out.startswith("land_use\tmulticlass\t")
-    data = PackedChips.open(workspace.datasets / "delta")
+    assert capsys.readouterr().out.startswith("task: Land use (land_use, multiclass), derived by the importer: ")
+    data = PackedChips.open(quick.datasets / "delta")
     assert ([task.name for task in data.tasks], data.manifest["version"], data.split_id) == (["land_use"], 2, "wide-1")
 
     assert main(["export", "delta", "--to", str(tmp_path / "delta.zip")]) == 0
     capsys.readouterr()
     assert main(["import", str(tmp_path / "delta.zip"), "--name", "again"]) == 0
-    again = PackedChips.open(workspace.datasets / "again")
+    again = PackedChips.open(quick.datasets / "again")
     assert (again.fingerprint, again.split_id) == (data.fingerprint, "wide-1")
     capsys.readouterr()
     assert main(["import", str(tmp_path / "delta.zip")]) == 1

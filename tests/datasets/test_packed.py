@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,19 +74,23 @@ def test_the_fingerprint_changes_with_chips_targets_and_the_split_in_use(folder)
     digests, split = manifest["digests"], manifest["split"]["id"]
     arrays = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.npy"))
     assert sorted(digests) == arrays
-    seen = {fingerprint(digests, split)}
+    tasks = PackedChips.open(folder).tasks
+    seen = {fingerprint(digests, split, tasks)}
     assert seen == {manifest["fingerprint"]}
     for name in ("chips/landsat7.npy", "targets/land_use.npy", "soft/presence.npy", f"splits/{split}.npy"):
         array = np.load(folder / name)
         array.flat[5] = array.flat[5] + 1
         np.save(folder / name, array)
         digests = digests | {name: digest(folder / name)}
-        seen.add(fingerprint(digests, split))
+        seen.add(fingerprint(digests, split, tasks))
     assert len(seen) == 5
     more = digests | {"splits/other-1.npy": "0" * 64, "splits/other-1.blocks.npy": "1" * 64}
-    assert fingerprint(more, split) == fingerprint(digests, split)
-    assert fingerprint(more, "other-1") not in seen
-    assert fingerprint(dict(reversed(digests.items())), split) == fingerprint(digests, split)
+    assert fingerprint(more, split, tasks) == fingerprint(digests, split, tasks)
+    assert fingerprint(more, "other-1", tasks) not in seen
+    assert fingerprint(dict(reversed(digests.items())), split, tasks) == fingerprint(digests, split, tasks)
+    renamed = replace(tasks[0], classes=tuple(f"{name}!" for name in tasks[0].classes))
+    assert fingerprint(digests, split, [renamed, *tasks[1:]]) != fingerprint(digests, split, tasks)
+    assert fingerprint(digests, split, [replace(tasks[0], title="x"), *tasks[1:]]) == fingerprint(digests, split, tasks)
 
 
 def test_a_folder_of_another_format_is_one_sentence(folder):

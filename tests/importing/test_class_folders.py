@@ -35,7 +35,7 @@ def test_copies_count_once_and_strangers_not_at_all(tmp_path):
     assert area.derived == SCHEME.rule
     dropped = {note.names for note in listing.notes if note.severity == "drop"}
     assert dropped == {("copy/aWood/1.jpg",), ("other/x.jpg",)}
-    assert "1 of 3 classes have no image" in texts(listing)
+    assert "1 of 3 classes has no image" in texts(listing)
 
 
 def test_another_data_set_is_refused(tmp_path):

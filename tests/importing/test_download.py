@@ -18,7 +18,7 @@ HERE = Manners(("http",), private=True, tries=3, pause_s=0.01, timeout_s=2)
 
 
 class Host(ThreadingHTTPServer):
-    """A host whose habits tests choose; `asked` holds every request's path and Range."""
+    """A host whose habits tests choose; `asked` holds every request's path and Range, `others` bodies by path."""
 
     daemon_threads = True
 
@@ -28,7 +28,7 @@ class Host(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked, self.ranges, self.cut, self.status, self.silent, self.etag = [], True, [], [], False, '"v1"'
-        self.body, self.location = BODY, ""
+        self.body, self.location, self.others = BODY, "", {}
 
     def url(self, name="data.bin"):
         return f"http://127.0.0.1:{self.server_address[1]}/{name}"
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", host.location)
             self.end_headers()
             return
-        body, start = host.body, 0
+        body, start = host.others.get(self.path, host.body), 0
         matches = self.headers.get("If-Range", host.etag) == host.etag
         if wanted and host.ranges and matches:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))

@@ -248,7 +248,9 @@ def test_the_fingerprint_changes_with_targets_and_split_and_not_with_a_split_tha
 def test_a_new_build_takes_the_place_of_the_old_one_and_counts_up(tmp_path, rows):
     first = build(tmp_path / "all", rows())
     (first.folder / "left-over").write_text("old")
-    second = build(tmp_path / "all", rows(np.random.default_rng(8).integers(0, 250, (CHIPS, 2, 8, 8), np.uint8), name="b"))
+    second = build(
+        tmp_path / "all", rows(np.random.default_rng(8).integers(0, 250, (CHIPS, 2, 8, 8), np.uint8), name="b")
+    )
     assert second.fingerprint != first.fingerprint
     assert (first.manifest["version"], second.manifest["version"]) == (1, 2)
     assert not (second.folder / "left-over").exists()
@@ -292,7 +294,7 @@ def test_a_stopped_build_goes_on_and_ends_with_the_same_bytes(tmp_path, ground, 
     assert sorted(p.name for p in tmp_path.joinpath("twice").iterdir()) == [".d.lock", "d"]
 
 
-@pytest.mark.parametrize("change", ["plan", "file", "chips"])
+@pytest.mark.parametrize("change", ["plan", "file", "chips", "storage"])
 def test_another_plan_or_changed_files_start_anew(tmp_path, rows, change, monkeypatch):
     scanned = rows()
     with pytest.raises(Stopped):
@@ -305,6 +307,9 @@ def test_another_plan_or_changed_files_start_anew(tmp_path, rows, change, monkey
         values = np.load(path)
         np.save(path, values + 1)
         os.utime(path, ns=(1, 1))
+    elif change == "storage":
+        storage = replace(scanned.storage["two"], nodata=0.0)
+        scanned = replace(scanned, storage={"two": storage})
     else:
         kept = np.arange(CHIPS)[::-1].copy()
         scanned = replace(scanned, listing=scanned.listing.of(kept))
@@ -375,7 +380,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_data_set(tmp_path, size)
         assert (disk / "d" / "dataset.json").read_text() == "old"
         assert visible(disk) == ["d"]
         subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
-        subprocess.run(command, capture_output=True, check=True, cwd=REPOSITORY)  # with room it goes on
+        done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)  # with room it goes on
+        assert done.returncode == 0, done.stderr
         assert len(PackedChips.open(disk / "d")) == 529
     finally:
         subprocess.run(["umount", disk], check=True)

@@ -7,7 +7,7 @@ import pytest
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.retarget import current_plans, kept_labels, retarget
+from spatialnet.importing.retarget import changes, current_plans, kept_labels, retarget
 from spatialnet.importing.target_edits import mapped
 from spatialnet.importing.target_plan import TargetPlan
 from tests.sources import build_pictures
@@ -83,3 +83,48 @@ def test_no_task_and_two_tasks_of_one_name_are_refused(data):
     for plans in ([], [plan, plan]):
         with pytest.raises(ImportRefused, match="at least one task, and each a name of its own"):
             retarget(data, plans)
+
+
+def told(data, *plans):
+    return [
+        (change.task.name, change.what, change.chips, change.known)
+        for change in changes(data, plans, kept_labels(data))
+    ]
+
+
+def test_what_would_change_is_counted_by_meaning(data):
+    (plan,) = current_plans(data)
+    assert told(data, plan) == [("land_use", "same", 0, 36)]
+    same = dict(plan.mapping)
+    assert told(data, mapped(plan, same)) == [("land_use", "same", 0, 36)]
+    # Another name for the same chips changes what people read, but no chip.
+    assert told(data, mapped(plan, same | {"river": "stream"})) == [("land_use", "changed", 0, 36)]
+    assert told(data, mapped(plan, same | {"river": ""})) == [("land_use", "changed", 12, 24)]
+    assert told(data, mapped(plan, same | {"river": "forest"})) == [("land_use", "changed", 12, 36)]
+    assert told(data, mapped(plan, same | {"river": "water", "SeaLake": "water"})) == [("land_use", "changed", 24, 36)]
+    order = TargetPlan(**{**plan.__dict__, "classes": plan.classes[::-1], "colours": ()})
+    assert told(data, order) == [("land_use", "changed", 0, 36)]
+    more = TargetPlan("wet", "binary", "Wet", ("land_use",), ("no", "yes"), {"river": "yes", "Forest": "no"})
+    assert told(data, more) == [("wet", "new", 24, 24), ("land_use", "gone", 36, 0)]
+    assert PackedChips.open(data.folder).fingerprint == data.fingerprint
+
+
+def test_counts_and_lists_are_compared_class_by_class(data):
+    labels = kept_labels(data).assign(cars=[0, 2, None] * 12, huts=[1, 0, 0] * 12)
+    labels.to_parquet(data.folder / "labels.parquet")
+    (use,) = current_plans(data)
+    counts = TargetPlan("n", "count", "How many", ("cars", "huts"), ("cars", "huts"), {"cars": "cars", "huts": "huts"})
+    data = retarget(data, [use, counts])
+    assert told(data, use, counts)[1] == ("n", "same", 0, 36)
+    assert told(data, use, mapped(counts, {"cars": "things", "huts": "things"}))[1] == ("n", "changed", 24, 24)
+    assert told(data, use, mapped(counts, {"cars": "", "huts": "huts"}))[1] == ("n", "changed", 12, 36)
+    present = TargetPlan(**{**counts.__dict__, "kind": "multilabel", "columns": ("huts",), "classes": ("huts",),
+                            "mapping": {"huts": "huts"}})  # fmt: skip
+    assert told(data, use, present)[1] == ("n", "changed", 36, 36)
+
+
+def test_another_name_of_a_class_is_another_state_of_the_data_set(data):
+    (plan,) = current_plans(data)
+    new = retarget(data, [mapped(plan, {**plan.mapping, "river": "stream"})])
+    assert np.array_equal(new.targets("land_use"), data.targets("land_use"))
+    assert new.fingerprint != data.fingerprint

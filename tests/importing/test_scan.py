@@ -215,7 +215,7 @@ def test_duplicates_and_shared_ground_are_counted(tree):
     assert found.duplicates.to_dict("list") == {"a": [0, 2], "b": [1, 3], "kind": ["exact", "near"]}
     assert found.facts["duplicates"] == {"exact": 1, "near": 1}
     assert found.facts["shared_ground"] == 1
-    assert only(found, "share ground").text.startswith("1 pairs")
+    assert only(found, "shares ground").text.startswith("1 pair of chips")
     fewer = found.without_duplicates()
     assert list(fewer.listing.chips["key"]) == ["a.tif", "c.tif", "d.tif"]
     assert fewer.duplicates.to_dict("list") == {"a": [1], "b": [2], "kind": ["near"]}

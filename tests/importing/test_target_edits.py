@@ -1,5 +1,7 @@
 """What people change about a proposed task."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from spatialnet.importing.target_edits import from_columns, mapped, own_names
@@ -29,6 +31,16 @@ def test_classes_keep_their_order_and_colours():
     kept = [name for name in before.classes if name in after.classes]
     assert after.classes == (*kept, "new")
     assert len(set(after.colours)) == len(after.classes)
+
+
+def test_a_class_that_is_on_no_chip_here_stays():
+    plan = replace(proposed(), classes=(*proposed().classes, "glacier", "tundra"), colours=())
+    plan = replace(plan, mapping={**plan.mapping, "Tundra": "tundra"})
+    after = mapped(plan, {"SeaLake": "water", "river": "water", "Forest": "forest"})
+    assert after.classes == ("forest", "glacier", "tundra", "water")
+    assert after.mapping["Tundra"] == "tundra"
+    answers = propose("wet", "binary", "Wet", "wet", pd.DataFrame({"wet": ["yes", None]}))
+    assert mapped(answers, {"yes": "yes"}).classes == ("no", "yes")
 
 
 def test_shared_names_can_be_undone():

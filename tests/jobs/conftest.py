@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 
 import psutil
 import pytest
@@ -12,7 +13,9 @@ import sqlalchemy as sa
 from spatialnet.jobs import launch
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job, JobStore
+from spatialnet.jobs.worker import work
 from spatialnet.settings import Settings
+from tests.importing.test_download import host  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
@@ -30,6 +33,28 @@ def jobs(settings: Settings, engine: sa.Engine) -> Iterator[Jobs]:
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     launch._children.clear()
+
+
+class HereJobs(Jobs):
+    """Jobs whose work is done at once, in this process: quick, and what tests replace is replaced for it too."""
+
+    def _start(self, job: Job) -> Job:
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        folder = self.settings.jobs / job.id
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with (folder / "log.txt").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+                work(self.settings, job.id)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return self.store.get(job.id)
+
+
+@pytest.fixture
+def here(settings: Settings, engine: sa.Engine) -> HereJobs:
+    """The workspace's jobs without processes of their own."""
+    return HereJobs(settings, engine)
 
 
 @pytest.fixture

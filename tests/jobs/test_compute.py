@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import rasterio
@@ -111,6 +112,34 @@ def test_what_was_computed_once_is_read_from_its_files(app, compute):
     _, _, facts = app
     assert compute.explain(request()) == facts
     assert compute.pid is None
+
+
+def test_a_chip_without_a_place_is_explained_on_its_own_pixels_only(compute, finished):
+    """The same run on a data set whose chips lie nowhere."""
+    data = open_dataset(finished, "landscape")
+    folder, run = finished.datasets / "nowhere", finished.runs / "run-nowhere"
+    shutil.copytree(data.folder, folder)
+    shutil.copytree(finished.runs / "run-done", run)
+    try:
+        table = pd.read_parquet(folder / "chips.parquet").drop(columns=[*"abcdef", "crs", "west", "longitude"])
+        table.to_parquet(folder / "chips.parquet")
+        info = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps(info | {"dataset": "nowhere"}))
+        asked = request(run="run-nowhere", method="attention_rollout")
+        facts = compute.explain(asked)
+        assert (facts["overlay"], facts["bounds"]) == (None, None)
+        pictures = explanation_file(finished, asked).parent
+        with Image.open(pictures / f"{facts['picture']}.png") as picture:
+            assert (picture.mode, picture.size) == ("RGBA", (16, 16))
+        assert not (pictures / f"{asked.key}.png").exists()
+        placed = compute.explain(request(method="attention_rollout"))
+        assert (placed["overlay"], placed["faithfulness"]) == (
+            request(method="attention_rollout").key,
+            facts["faithfulness"],
+        )
+    finally:
+        shutil.rmtree(folder)
+        shutil.rmtree(run)
 
 
 def test_it_ends_with_the_app_however_the_app_ends(app):

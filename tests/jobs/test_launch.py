@@ -125,11 +125,18 @@ def test_work_of_an_unknown_kind_fails_with_a_sentence(jobs, until):
 
 
 def test_an_unexpected_error_is_a_sentence_for_people_and_a_traceback_in_the_log(jobs, until):
+    job = until(jobs.submit("train", "Train", {}), lambda j: not j.live)  # a request without its run
+    assert job.state == "failed"
+    assert job.text == "It stopped with KeyError. The log tells more; then resume it."
+    assert "Traceback" in jobs.log(job.id)
+
+
+def test_a_place_that_cannot_be_written_to_is_a_sentence(jobs, until):
     (jobs.settings.datasets / "landscape").symlink_to("nowhere")
     job = until(request_sample(jobs, "landscape"), lambda j: not j.live)
     assert job.state == "failed"
-    assert job.text == "It stopped with NotADirectoryError. The log tells more; then resume it."
-    assert "Traceback" in jobs.log(job.id)
+    assert "'datasets' cannot be written to" in job.text
+    assert "Traceback" not in jobs.log(job.id)
     assert visible(jobs.settings.datasets) == ["landscape"]
 
 

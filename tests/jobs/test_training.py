@@ -12,7 +12,9 @@ import rasterio
 
 from spatialnet.datasets.catalogue import chip_table
 from spatialnet.datasets.class_raster import NO_CLASS
+from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetInvalid
+from spatialnet.jobs import training
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.training import train_run
@@ -20,6 +22,7 @@ from spatialnet.label import LabelEvent, LabelStore
 from spatialnet.predict.table import read_predictions
 from spatialnet.recipe import Recipe
 from spatialnet.runs import create_run, open_run
+from tests.data_sets import pictures_only, two_places
 from tests.jobs.conftest import kill
 
 RECIPE = Recipe(name="first", preset="nano", patch=8, epochs=6, batch_size=64, correction_weight=3.0)
@@ -136,3 +139,66 @@ def test_a_data_set_that_was_built_anew_is_not_trained_on(settings, engine, in_w
     with pytest.raises(DataSetInvalid, match=r"was built anew since this run was asked for\. Start a new run"):
         train_run(Jobs(settings, engine), job, Silent())
     assert sorted(path.name for path in run.folder.iterdir()) == ["recipe.toml", "run.json"]
+
+
+def trained(settings, engine, data):
+    """A run of one epoch on a data set of the workspace, in this process."""
+    recipe = Recipe(name="short", preset="nano", patch=8, epochs=1, batch_size=32)
+    info = {
+        "dataset": data.name, "title": "short", "label_version": 0, "fingerprint": data.fingerprint, "parent": "",
+        "tasks": [task.to_dict() for task in data.tasks], "sensors": [sensor.to_dict() for sensor in data.sensors],
+    }  # fmt: skip
+    run = create_run(settings, info, recipe.to_toml())
+    told = train_run(Jobs(settings, engine), SimpleNamespace(spec={"run": run.name}), Silent())
+    return open_run(settings, run.name), told
+
+
+def test_a_data_set_of_two_places_gives_maps_of_both(settings, engine):
+    data = two_places(settings.datasets / "two")
+    run, _ = trained(settings, engine, data)
+    assert run.done
+    scores, table = read_predictions(run.folder / "predictions.parquet", data.tasks), chip_table(data)
+    wanted = {f"{place['name']}/{task.name}.tif" for place in data.places for task in data.tasks}
+    maps = run.folder / "maps"
+    assert {path.relative_to(maps).as_posix() for path in maps.rglob("*.*")} == wanted
+    for place in data.places:
+        own = table[table["place"] == place["name"]]
+        with (
+            rasterio.open(maps / place["name"] / "land_use.tif") as source,
+            rasterio.open(data.scene_path(place["name"], "sentinel2_l2a")) as scene,
+        ):
+            assert (source.shape, source.crs, source.transform) == (scene.shape, scene.crs, scene.transform)
+            band = source.read(1)
+            assert ((band == NO_CLASS) == (scene.read() == 0).any(axis=0)).mean() > 0.95
+        middle = band[own["row"] + 8, own["column"] + 8]
+        assert (middle == scores["land_use"][own.index].argmax(axis=1)).mean() > 0.5
+
+
+def test_a_map_is_predicted_where_the_chips_are_whichever_sensor_comes_first(settings, engine, monkeypatch):
+    """Windows and their positions are counted in pixels of the finest scene of a place."""
+    data = two_places(settings.datasets / "two")
+    asked = []
+    monkeypatch.setattr(training, "predict_scene", lambda _model, _scenes, _folder, **more: asked.append(more))
+    manifest = data.manifest | {"sizes": {"sentinel2_l2a": 8, "sentinel1": 16}}
+    chips = chip_table(data)
+    for place in ("west-bank", "east-bank"):
+        own = chips["place"] == place
+        chips.loc[own, "c"] += 30.0  # three pixels of ten metres
+        chips.loc[own, "f"] -= 20.0
+    chips.drop(columns=["split", "block"]).to_parquet(data.folder / "chips.parquet")
+    moved = PackedChips(data.folder, manifest)
+    model = SimpleNamespace(sensors={"sentinel2_l2a": None, "sentinel1": None})
+    training._map_scenes(SimpleNamespace(folder=settings.runs), moved, model, Silent())
+    west, east = ({k: more[k] for k in ("size", "stride", "origin")} for more in asked)
+    assert west == {"size": 16, "stride": 8, "origin": (4, 6)}  # in pixels of the radar, twice as fine
+    assert east == {"size": 8, "stride": 4, "origin": (2, 3)}  # where there is no radar
+
+
+def test_a_data_set_without_ground_trains_and_has_no_maps(settings, engine):
+    data = pictures_only(settings.datasets / "pictures")
+    run, told = trained(settings, engine, data)
+    assert run.done
+    assert told.startswith("Land use: macro f1 ")
+    assert len(read_predictions(run.folder / "predictions.parquet", data.tasks)["land_use"]) == len(data)
+    assert {"run", "majority", "band_statistics", "margin"} <= run.report["tasks"]["land_use"].keys()
+    assert not (run.folder / "maps").exists()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import PathRefused, ViewRefused
 from spatialnet.jobs.services import services
 from spatialnet.label import LabelEvent
@@ -41,6 +44,10 @@ def at(app: AppTest, name: str, **query: str | list[str]) -> AppTest:
 def asked(page: AppTest, name: str) -> list[str]:
     value = page.query_params.get(name, [])
     return value if isinstance(value, list) else [value]
+
+
+def leak_table(page: AppTest) -> pd.DataFrame:
+    return next(frame.value for frame in page.dataframe if "chip_a" in frame.value)
 
 
 def texts(page: AppTest) -> str:
@@ -96,12 +103,86 @@ def test_titles_that_try_to_be_code_are_only_titles(app_on: AppOn, kinds: Path) 
 
 def test_the_overview_says_how_the_split_was_made_and_that_it_leaks(app_on: AppOn, kinds: Path) -> None:
     shown = texts(at(app_on(kinds), "datasets", dataset="banks"))
-    assert "as the source gives it" in shown
-    assert "1 pair of exact duplicate" in shown
+    assert "As the source says" in shown
+    assert "2 pairs of chips leak between splits: 1 pair of shared ground" in shown.replace("\\", "")
+    assert "1 pair of exact duplicates" in shown
     assert "A. Tester \\(2026\\)" in shown
     assert "Stored as uint16, no-data 0" in shown
     assert "63 of 126 chips" in shown
     assert "No chip of one split shares ground" in texts(at(app_on(kinds), "datasets", dataset="far"))
+
+
+def test_leaking_pairs_stand_side_by_side_with_links_to_both_chips(app_on: AppOn, kinds: Path) -> None:
+    page = at(app_on(kinds), "datasets", dataset="banks", **{"show-leaks": "1"})
+    assert not page.exception
+    assert next(box for box in page.toggle if box.label == "Show the leaking chips on the map").value
+    table = leak_table(page)
+    assert table["chip_a"].tolist() == ["/datasets?dataset=banks&chip=0", "/datasets?dataset=banks&chip=1"]
+    assert table["chip_b"].tolist() == ["/datasets?dataset=banks&chip=125", "/datasets?dataset=banks&chip=124"]
+    assert table["picture_a"].str.startswith("/chips/banks/").all()
+    assert table["kind"].tolist() == ["shared ground", "exact duplicate"]
+    page = next(box for box in page.selectbox if box.label == "Kind of leak").select("exact duplicate").run()
+    assert leak_table(page)["kind"].tolist() == ["exact duplicate"]
+
+
+def test_pairs_that_are_counted_but_not_listed_are_said(app_on: AppOn, tmp_path: Path) -> None:
+    data = two_places(tmp_path / "datasets" / "banks")
+    split = data.manifest["split"] | {"leaks": {"shared ground": 40_000, "exact duplicate": 1}}
+    manifest = data.manifest | {"split": split, "splits": [split]}
+    (data.folder / "dataset.json").write_text(json.dumps(manifest))
+    shown = texts(at(app_on(tmp_path), "datasets", dataset="banks"))
+    assert "40,001 pairs of chips leak" in shown
+    assert "All pairs are counted; 10,000 of each kind are listed" in shown
+
+
+def test_a_new_split_is_tried_made_and_used_and_the_old_one_comes_back(app_on: AppOn, tmp_path: Path) -> None:
+    data = two_places(tmp_path / "datasets" / "banks")
+    page = at(app_on(tmp_path), "datasets", dataset="banks")
+    page = next(button for button in page.button if button.label == "New split").click().run()
+    page = next(box for box in page.selectbox if box.label == "How chips are divided").select("At random").run()
+    assert not page.exception
+    assert "This split would leak" in texts(page)
+    page = next(box for box in page.text_input if box.label == "Name").set_value("Dice 1").run()
+    assert "not a lower-case identifier" in page.error[0].value
+    page = next(box for box in page.text_input if box.label == "Name").set_value("dice").run()
+    page = next(button for button in page.button if button.label == "Create this split").click().run()
+    assert not page.exception
+    assert not page.error
+    after = PackedChips.open(data.folder)
+    assert [split["id"] for split in after.manifest["splits"]] == ["given-1", "dice-1"]
+    assert after.split_id == "dice-1"
+    assert after.fingerprint != data.fingerprint
+    assert "**dice**, version 1" in texts(page)
+    page = next(button for button in page.button if button.key == "splits.use.given-1").click().run()
+    assert PackedChips.open(data.folder).split_id == "given-1"
+    assert [button.key for button in page.button if button.label == "Use this one"] == ["splits.use.dice-1"]
+
+
+def test_a_split_that_cannot_be_made_is_a_sentence(app_on: AppOn, tmp_path: Path) -> None:
+    two_places(tmp_path / "datasets" / "banks")
+    page = at(app_on(tmp_path), "datasets", dataset="banks")
+    page = next(button for button in page.button if button.label == "New split").click().run()
+    page = next(box for box in page.selectbox if box.label == "How chips are divided").select("Blocks of ground").run()
+    page = next(box for box in page.number_input if box.label == "Side of a block (m)").set_value(900_000).run()
+    assert not page.exception
+    assert page.error
+    assert "Create this split" not in [button.label for button in page.button]
+
+
+def test_the_place_is_in_the_address_and_follows_the_chip(app_on: AppOn, kinds: Path) -> None:
+    page = at(app_on(kinds), "map", dataset="banks")
+    assert asked(page, "place") == ["west-bank"]
+    box = next(box for box in page.selectbox if box.label == "Place")
+    assert box.options == ["west-bank (63)", "east-bank (63)", "All places (126)"]
+    assert asked(at(app_on(kinds), "map", dataset="banks", chip="100"), "place") == ["east-bank"]
+    linked = at(app_on(kinds), "map", dataset="banks", chip="100", place="west-bank")
+    assert asked(linked, "place") == ["west-bank"]
+    every = at(app_on(kinds), "map", dataset="banks", chip="100", place="*")
+    assert asked(every, "place") == ["*"]
+    every.query_params["chip"] = "3"
+    assert asked(every.run(), "place") == ["*"]
+    assert asked(at(app_on(kinds), "map", dataset="banks", place="nowhere"), "place") == ["west-bank"]
+    assert "Place" not in [box.label for box in at(app_on(kinds), "map", dataset="far").selectbox]
 
 
 def test_filters_come_from_the_address_and_stay_there(app_on: AppOn, kinds: Path) -> None:

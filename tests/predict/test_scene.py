@@ -3,14 +3,12 @@ import tracemalloc
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from rasterio.windows import Window
 
-from spatialnet.importing.build import Chipping, Stack, build_dataset
 from spatialnet.datasets.catalogue import chip_table
 from spatialnet.datasets.class_raster import NO_CLASS, class_bands
-from spatialnet.importing.derive import RULES_FOLDER, load_rules
-from spatialnet.importing.landscape import ORIGIN, generate_landscape
-from spatialnet.datasets.splits import BlockPlan
+from spatialnet.datasets.split_plans import SplitPlan
 from spatialnet.errors import (
     BandsDoNotMatch,
     CheckpointDoesNotFit,
@@ -20,6 +18,13 @@ from spatialnet.errors import (
     SceneHasNoCRS,
     SceneUnreadable,
 )
+from spatialnet.importing.derive import RULES_FOLDER, load_rules
+from spatialnet.importing.import_plan import ImportPlan
+from spatialnet.importing.land_cover import LandCoverFile
+from spatialnet.importing.landscape import ORIGIN, generate_landscape
+from spatialnet.importing.packing import build_dataset
+from spatialnet.importing.scan import scan
+from spatialnet.importing.scene_chips import Chipping, StackFiles, scene_listing
 from spatialnet.predict import scene as scene_module
 from spatialnet.predict.chips import predict_chips
 from spatialnet.predict.scene import SceneWindows, blend_weights, predict_scene
@@ -74,16 +79,104 @@ def test_weights_are_most_in_the_middle_and_never_nothing():
 # Answers
 
 
-def test_without_overlap_every_pixel_is_its_chips_prediction(tmp_path, make_model):
-    """The scene on disk, predicted in windows, against the data set's chips, predicted in another order and batch."""
-    ground = generate_landscape(160, seed=1)
-    stack = Stack(ground.scenes, ground.land_cover)
-    rules = load_rules(RULES_FOLDER / "landscape.toml")
-    plan = BlockPlan(block_px=40, guard_px=0, trials=20)
-    data = build_dataset(tmp_path / "d", stack, rules, ORIGIN, chipping=Chipping(16, 16), plan=plan)
+@pytest.fixture
+def ground_in_chips(tmp_path, write_scene):
+    """A data set of a landscape of 160 pixels in chips side by side; `change(sensor, pixels, transform)` alters scenes."""
+
+    def make(
+        change=lambda _sensor, pixels, transform: (pixels, transform), order=("landsat7", "sentinel1", "elevation")
+    ):
+        ground = generate_landscape(160, seed=1)
+        by_name = {sensor.name: (sensor, raster) for sensor, raster in ground.scenes.items()}
+        scenes = {}
+        for name in order:
+            sensor, raster = by_name[name]
+            pixels, transform = change(name, raster.pixels, raster.transform)
+            path = write_scene(f"{name}.tif", pixels, transform=transform, nodata=float("nan"))
+            scenes[sensor] = (path,)
+        cover = write_scene("cover.tif", ground.land_cover[None].astype(np.uint8))
+        stack = StackFiles("here", scenes, LandCoverFile(cover))
+        listing = scene_listing("test", ORIGIN, [stack], load_rules(RULES_FOLDER / "landscape.toml"), Chipping(16, 16))
+        plan = ImportPlan("d", ORIGIN, listing.targets, SplitPlan("random"))
+        return build_dataset(tmp_path / "d", scan(listing), plan)
+
+    return make
+
+
+def scenes_of(data):
+    (place,) = data.places
+    return {name: data.scene_path(place["name"], name) for name in place["sensors"]}
+
+
+def assert_map_says_what_chips_say(data, model, files) -> None:
+    scores = predict_chips(model, data, batch=100)
+    table = chip_table(data)
+    transform = Affine(*data.places[0]["transform"])
+    with rasterio.open(next(iter(files.values()))) as source:
+        finest = source.transform
+    for name, task in model.tasks.items():
+        if task.kind != "multiclass":
+            continue
+        bands, _ = class_bands(task, scores[name])
+        found = read(files[name]).astype(int)
+        for chip, place in table.iterrows():
+            column, row = (round(v) for v in ~finest @ (transform @ (place["column"], place["row"])))
+            square = found[:, row : row + 16, column : column + 16]
+            assert (square == square[:, :1, :1]).all()
+            assert np.abs(square[:, 0, 0][1:] - bands[chip][1:].astype(int)).max() <= 1
+        assert len(np.unique(found[1])) > 3
+
+
+def halved(pixels):
+    bands, height, width = pixels.shape
+    return pixels.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4)).astype(np.float32)
+
+
+def test_a_coarser_second_sensor_is_seen_by_the_map_as_by_the_chips(tmp_path, make_model, ground_in_chips):
+    def coarse_radar(name, pixels, transform):
+        return (halved(pixels), transform @ Affine.scale(2)) if name == "sentinel1" else (pixels, transform)
+
+    data = ground_in_chips(coarse_radar)
+    assert data.manifest["sizes"] == {"landsat7": 16, "sentinel1": 8, "elevation": 16}
     model = make_model(data)
-    paths = {s.name: data.folder / "scenes" / f"{s.name}.tif" for s in data.sensors}
-    files = predict_scene(model, paths, tmp_path, stride=16, batch=7)
+    files = predict_scene(model, scenes_of(data), tmp_path, stride=16, batch=7)
+    assert_map_says_what_chips_say(data, model, files)
+
+
+def test_a_coarser_first_sensor_counts_its_chips_in_its_own_pixels(tmp_path, make_model, ground_in_chips):
+    def coarse_optical(name, pixels, transform):
+        return (halved(pixels), transform @ Affine.scale(2)) if name == "landsat7" else (pixels, transform)
+
+    data = ground_in_chips(coarse_optical)
+    assert (data.chip_size, data.manifest["sizes"]["elevation"]) == (8, 16)
+    model = make_model(data)
+    files = predict_scene(model, scenes_of(data), tmp_path, size=16, stride=16, batch=7)
+    assert_map_says_what_chips_say(data, model, files)
+
+
+def test_a_sensor_that_sees_a_part_of_the_ground_only_is_absent_elsewhere(tmp_path, make_model, ground_in_chips):
+    """And it may reach beyond: what lies outside of the finest scene is not read."""
+
+    def shifted(name, pixels, transform):
+        if name != "sentinel1":
+            return pixels, transform
+        return pixels[:, 32:112, 64:], transform @ Affine.translation(
+            64 - 80, 32
+        )  # its ground begins 80 pixels further west
+
+    data = ground_in_chips(shifted)
+    present = data.present("sentinel1")
+    assert 0 < present.sum() < len(data)
+    model = make_model(data)
+    files = predict_scene(model, scenes_of(data), tmp_path, stride=16, batch=7)
+    assert_map_says_what_chips_say(data, model, files)
+
+
+def test_without_overlap_every_pixel_is_its_chips_prediction(tmp_path, make_model, ground_in_chips):
+    """The scene on disk, predicted in windows, against the data set's chips, predicted in another order and batch."""
+    data = ground_in_chips()
+    model = make_model(data)
+    files = predict_scene(model, scenes_of(data), tmp_path, stride=16, batch=7)
     scores = predict_chips(model, data, batch=100)
     table = chip_table(data)
     assert len(table) == 100
@@ -112,7 +205,7 @@ def test_a_runs_map_is_aligned_with_the_chips_of_its_data_set(tmp_path, hand_mad
     monkeypatch.setattr(SceneWindows, "covering", noted)
     model, table = hand_made(landscape.sensors), chip_table(landscape)
     model.chip_size = 16
-    path, first = landscape.folder / "scenes" / "landsat7.tif", table.iloc[0]
+    path, first = landscape.scene_path("landscape", "landsat7"), table.iloc[0]
     predict_scene(model, {"landsat7": path}, tmp_path, stride=8, origin=(int(first["row"]), int(first["column"])))
     assert set(table["row"]) <= set(made[0].rows)
     assert set(table["column"]) <= set(made[0].columns)
@@ -254,11 +347,20 @@ def test_scenes_that_do_not_fit_are_refused_before_anything_is_written(
     good, radar = slope(), np.zeros((2, 40, 56), np.float32)
     out = tmp_path / "out"
     out.mkdir()
+
+    def placed(name, change):
+        return write_scene(f"{name}.tif", radar, transform=TRANSFORM @ change)
+
     refused = [
         ({"naip": good}, CheckpointDoesNotFit),
         ({"elevation": slope(7, 56, "small.tif")}, NothingToRead),
         ({"elevation": write_scene("two.tif", radar)}, BandsDoNotMatch),
-        ({"elevation": good, "sentinel1": write_scene("low.tif", radar[:, :39])}, BandsDoNotMatch),
+        ({"elevation": good, "sentinel1": placed("half", Affine.translation(0.5, 0))}, BandsDoNotMatch),
+        ({"elevation": good, "sentinel1": placed("coarse", Affine.scale(1.5))}, BandsDoNotMatch),
+        ({"elevation": good, "sentinel1": placed("flat", Affine.scale(2, 1))}, BandsDoNotMatch),
+        ({"elevation": good, "sentinel1": placed("turned", Affine.rotation(90))}, BandsDoNotMatch),
+        ({"elevation": good, "sentinel1": placed("east", Affine.translation(56, 0))}, BandsDoNotMatch),
+        ({"elevation": good, "sentinel1": placed("north", Affine.translation(0, -40))}, BandsDoNotMatch),
         ({"elevation": good, "sentinel1": write_scene("crs.tif", radar, crs="EPSG:32618")}, BandsDoNotMatch),
         (
             {"elevation": good, "sentinel1": write_scene("far.tif", radar, transform=TRANSFORM.scale(30))},

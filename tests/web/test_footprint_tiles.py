@@ -11,6 +11,7 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.label import LabelEvent, LabelStore
 from spatialnet.web import addresses
 from spatialnet.web.colours import FOOTPRINT_COLOUR, LEAK_COLOURS, SPLIT_COLOURS, rgb
+from spatialnet.web.footprints import DOT
 from tests.data_sets import pictures_only, scattered_chips
 from tests.web.conftest import X, Y, Z
 from tests.web.test_tiles import CLEAR, cells, tile, tile_at
@@ -81,6 +82,30 @@ def test_small_chips_are_dots_and_large_ones_pictures(client, settings):
     bounds = chip[["west", "south", "east", "north"]].tolist()
     near = tile(client, template, 15, *tile_at(15, bounds))
     assert len(np.unique(near.reshape(-1, 4), axis=0)) > 50
+
+
+def test_places_far_apart_are_seen_from_afar_on_every_layer(client, banks):
+    data = PackedChips.open(banks.datasets / "banks")
+    x, y = tile_at(5, data.bounds)
+    layers = {
+        "splits": addresses.split_tiles("banks"), "target": addresses.target_tiles("banks", "land_use"),
+        "leaks": addresses.leak_tiles("banks", "given-1"), "chips": addresses.chip_tiles("banks", "sentinel2_l2a", (0, 1, 2)),
+        "scene": addresses.scene_tiles("banks", "sentinel2_l2a", (3, 2, 1)), "cover": addresses.land_cover_tiles("banks"),
+    }  # fmt: skip
+    boxes = {name: np.argwhere(tile(client, template, 5, x, y)[..., 3]) for name, template in layers.items()}
+    middle = boxes["scene"].mean(axis=0)
+    for name, box in boxes.items():
+        assert (np.ptp(box, axis=0) + 1 >= DOT).all(), name
+        assert box.mean(axis=0) == pytest.approx(middle, abs=4), name
+
+
+def test_few_chosen_chips_among_many_are_dots(client, banks):
+    data = PackedChips.open(banks.datasets / "banks")
+    spot = (11, *tile_at(11, data.places[0]["bounds"]))
+    one = tile(client, addresses.split_tiles("banks", chosen={"key": "west-bank/8-16"}), *spot)
+    assert (one[..., 3] > 0).sum() == DOT**2 - 4
+    every = tile(client, addresses.split_tiles("banks"), *spot)
+    assert 0 < (every[..., 3] > 0).sum() < 300
 
 
 def test_chips_of_a_missing_sensor_say_so(client, banks):

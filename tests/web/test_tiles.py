@@ -157,7 +157,7 @@ def test_a_map_that_is_written_anew_is_shown_anew(client, settings):
         ("scene/etc/rgb/0-1-2/2/0/0", 404, "No data set"),
         ("run/none/land-use/class/2/0/0", 404, "No run called none"),
         ("run/..%2f..%2fetc/land-use/class/2/0/0", 404, ""),
-        ("run/run-1/presence/class/2/0/0", 404, "no map of presence by this run"),
+        ("run/run-1/presence/class/2/0/0", 404, "no map of Presence by this run"),
         ("run/run-1/land-use/p2/2/0/0", 404, "no layer 'p2'"),
     ],
 )

@@ -15,6 +15,7 @@ from spatialnet.importing.importer import Importer, Source
 from spatialnet.importing.listing import Listing, Note, Origin
 from spatialnet.importing.target_plan import propose
 from spatialnet.importing.vocabulary import renamed, suggest
+from spatialnet.importing.wording import counted
 from spatialnet.raster import IMAGE_SUFFIXES
 
 
@@ -64,7 +65,7 @@ def _list_chips(source: Source) -> Listing:
         splits.append(split)
         classes.append(parts[0])
     if loose:
-        notes += (Note("drop", f"{len(loose)} images lie in no class folder.", tuple(loose)),)
+        notes += (Note("drop", f"{counted(len(loose), 'image', 'lies')} in no class folder.", tuple(loose)),)
     if by_split:
         notes += (Note("note", "The folders train, val and test are taken as the official split."),)
     labels = pd.DataFrame({"land_use": classes})

@@ -21,6 +21,7 @@ from spatialnet.importing.class_folders import (
 from spatialnet.importing.image_files import SPLIT_NAMES, ImageFiles, find_images, read_splits, read_text, stem
 from spatialnet.importing.importer import Importer, Option, Remote, Source
 from spatialnet.importing.listing import Listing, Note, Origin
+from spatialnet.importing.wording import counted
 from spatialnet.sensors import SENSORS
 
 _CLASSES = {
@@ -118,7 +119,7 @@ def _numbered(files: ImageFiles, names: list[str]) -> tuple[Found, list[str]]:
         Note("note", "The class follows from an image's number: 1 to 100 is the first of the alphabet, and so on.")
     ]
     if rest:
-        notes.append(Note("drop", f"{len(rest)} images have no number.", rest))
+        notes.append(Note("drop", f"{counted(len(rest), 'image', 'has')} no number.", rest))
     return Found(files.keep(names, *notes), folders), stems
 
 

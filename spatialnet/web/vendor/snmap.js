@@ -40,6 +40,17 @@
     } catch { return null }
   }
 
+  /* Fit the first view to what there is to see, as soon as the frame has its size. Leaflet's own way waits for no size. */
+  L.snFit = (map, bounds) => {
+    const fit = () => {
+      if (!map.getSize().x || !map.getSize().y) return
+      map.off("resize", fit).fitBounds(bounds, { padding: [8, 8], animate: false })
+    }
+    map.on("resize", fit)
+    map.invalidateSize()
+    fit()
+  }
+
   /* One slider for the opacity of every sn-overlay layer. options: label, value 0..1, position. */
   L.Control.SNOpacity = L.Control.extend({
     options: { position: "bottomleft", label: "Opacity", value: 0.7 },
