@@ -42,7 +42,7 @@ from spatialnet.importing.formats import IMPORTERS
 from spatialnet.importing.import_plan import propose_plan
 from spatialnet.importing.importer import Source
 from spatialnet.importing.packing import build_dataset
-from spatialnet.importing.scan import scan
+from spatialnet.importing.prescan.scan import scan
 folder, target = Path(sys.argv[1]), Path(sys.argv[2])
 options = {"scenes": "landsat7=scene.tif", "land_cover": "cover.tif", "rules": "worldcover", "size": "32", "stride": "32"}
 found = scan(IMPORTERS["land_cover"].listing(Source(folder, options)))

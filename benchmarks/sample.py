@@ -31,7 +31,7 @@ def run(shared: Path | None) -> Result:
     del shared
     from spatialnet.errors import SampleUnavailable
     from spatialnet.evaluate.report import evaluate_run
-    from spatialnet.importing.raleigh import prepare_raleigh
+    from spatialnet.importing.samples.raleigh import prepare_raleigh
     from spatialnet.model import load_model
     from spatialnet.predict.chips import predict_chips
     from spatialnet.recipe import sample_recipe

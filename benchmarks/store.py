@@ -31,7 +31,7 @@ from spatialnet.importing.formats import IMPORTERS
 from spatialnet.importing.import_plan import propose_plan
 from spatialnet.importing.importer import Source
 from spatialnet.importing.packing import build_dataset
-from spatialnet.importing.scan import scan
+from spatialnet.importing.prescan.scan import scan
 from spatialnet.model import SpatialNetViT
 from spatialnet.model.losses import MultiTaskLoss
 from spatialnet.train import batches

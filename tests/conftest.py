@@ -18,7 +18,7 @@ from rasterio.crs import CRS
 
 from spatialnet.database import open_database
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.importing.landscape import prepare_landscape
+from spatialnet.importing.samples.landscape import prepare_landscape
 from spatialnet.recipe import Recipe
 from spatialnet.runs import create_run, write_json
 from spatialnet.settings import Settings, load_settings

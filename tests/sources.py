@@ -15,7 +15,7 @@ from spatialnet.importing.formats import IMPORTERS
 from spatialnet.importing.import_plan import propose_plan
 from spatialnet.importing.importer import Source
 from spatialnet.importing.packing import build_dataset
-from spatialnet.importing.scan import scan
+from spatialnet.importing.prescan.scan import scan
 
 ORIGIN = (500_000.0, 4_000_000.0)
 """Upper left corner of the stack, EPSG:32617."""

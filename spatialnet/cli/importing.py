@@ -18,13 +18,13 @@ from spatialnet.datasets.catalogue import open_dataset
 from spatialnet.datasets.split_plans import SplitPlan
 from spatialnet.datasets.versions import add_split, use_split
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.archives import is_archive
-from spatialnet.importing.download import fetch
-from spatialnet.importing.export import export_dataset
 from spatialnet.importing.formats import FAMILIES, IMPORTERS, importer_called, recognised
 from spatialnet.importing.import_plan import ImportPlan
 from spatialnet.importing.retarget import current_plans, kept_labels, retarget
 from spatialnet.importing.target_plan import TargetPlan
+from spatialnet.importing.transfer.archives import is_archive
+from spatialnet.importing.transfer.download import fetch
+from spatialnet.importing.transfer.export import export_dataset
 from spatialnet.importing.wording import counted
 from spatialnet.jobs.importing import (
     Prescan,

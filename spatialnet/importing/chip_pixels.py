@@ -11,7 +11,7 @@ from PIL import Image
 
 from spatialnet.importing.chip_reader import ChipReader
 from spatialnet.importing.listing import Pixels
-from spatialnet.importing.scan import Storage
+from spatialnet.importing.prescan.scan import Storage
 
 
 def stored_chips(pixels: Pixels, storage: Storage, start: int) -> Iterator[npt.NDArray[Any]]:

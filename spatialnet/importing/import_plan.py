@@ -9,7 +9,7 @@ from typing import Any
 from spatialnet.datasets.split_plans import SplitPlan, propose_split
 from spatialnet.errors import ImportRefused
 from spatialnet.importing.listing import Origin
-from spatialnet.importing.scan import Scan
+from spatialnet.importing.prescan.scan import Scan
 from spatialnet.importing.target_plan import TargetPlan
 
 

@@ -31,7 +31,7 @@ from spatialnet.importing.chip_pixels import stored_chips
 from spatialnet.importing.import_plan import ImportPlan
 from spatialnet.importing.listing import Listing
 from spatialnet.importing.places import keep_places
-from spatialnet.importing.scan import Scan, Storage
+from spatialnet.importing.prescan.scan import Scan, Storage
 from spatialnet.importing.target_plan import TargetPlan
 from spatialnet.settings import inside
 

@@ -15,8 +15,8 @@ from rasterio.windows import Window
 
 from spatialnet.datasets.class_raster import NO_CLASS
 from spatialnet.importing.chip_reader import MAX_SCENE_PIXELS
-from spatialnet.importing.land_cover import MAX_LAND_COVER_PIXELS, Grid, window_over
 from spatialnet.importing.listing import Listing, Pixels
+from spatialnet.importing.scenes.land_cover import MAX_LAND_COVER_PIXELS, Grid, window_over
 from spatialnet.raster import cog_writer, has_mask, named_crs, open_raster, read_native, read_window, write_cog
 
 STRIP_ROWS = 512

@@ -18,16 +18,16 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.datasets.split_options import split_of_kind
 from spatialnet.datasets.split_plans import SplitKind, SplitPlan, propose_split
 from spatialnet.errors import DataSetInvalid, DataSetNotFound, DownloadFailed, ImportRefused, PathRefused
-from spatialnet.importing.archives import is_archive, unpack
-from spatialnet.importing.download import fetch
-from spatialnet.importing.export import ExportNote, read_note, restore_dataset
 from spatialnet.importing.formats import importer_called, only_format, recognised
 from spatialnet.importing.import_plan import ImportPlan
 from spatialnet.importing.importer import Importer, Source
 from spatialnet.importing.listing import Pixels, Place
 from spatialnet.importing.packing import build_dataset
+from spatialnet.importing.prescan.scan import Scan, scan
 from spatialnet.importing.retarget import refuse_lost_labels
-from spatialnet.importing.scan import Scan, scan
+from spatialnet.importing.transfer.archives import is_archive, unpack
+from spatialnet.importing.transfer.download import fetch
+from spatialnet.importing.transfer.export import ExportNote, read_note, restore_dataset
 from spatialnet.importing.wording import counted
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.reporter import Cancelled, Reporter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetInvalid, DataSetNotFound, SampleUnavailable
-from spatialnet.importing import landscape, raleigh
+from spatialnet.importing.samples import landscape, raleigh
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.reporter import Reporter
 from spatialnet.jobs.requests import request_first_run

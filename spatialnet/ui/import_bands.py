@@ -11,7 +11,7 @@ import streamlit as st
 
 from spatialnet.errors import SpatialNetError
 from spatialnet.importing.formats import IMPORTERS
-from spatialnet.importing.scene_roles import band_mismatch, first_file, sensors_of
+from spatialnet.importing.scenes.roles import band_mismatch, first_file, sensors_of
 from spatialnet.jobs.importing import request_scan
 from spatialnet.jobs.services import services
 from spatialnet.raster import ImageHeader, image_header

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from spatialnet.importing.listing import Note, Pixels
-from spatialnet.importing.scan import Storage
+from spatialnet.importing.prescan.scan import Storage
 from spatialnet.jobs.importing import Prescan
 from spatialnet.jobs.services import services
 from spatialnet.ui.live_jobs import duration

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from spatialnet.importing.scene_roles import LAND_COVER, Raster, answers, propose_roles
+from spatialnet.importing.scenes.roles import LAND_COVER, Raster, answers, propose_roles
 from spatialnet.sensors import SENSORS
 
 _NOTHING = "not used"

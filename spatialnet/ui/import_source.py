@@ -11,10 +11,10 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from spatialnet.atomic import full_disk_said, replacing
 from spatialnet.errors import ImportRefused, SpatialNetError
-from spatialnet.importing.archives import is_archive
-from spatialnet.importing.derive import RULES_FOLDER
 from spatialnet.importing.formats import FAMILIES, IMPORTERS, recognised
 from spatialnet.importing.importer import Importer, Option
+from spatialnet.importing.scenes.derive import RULES_FOLDER
+from spatialnet.importing.transfer.archives import is_archive
 from spatialnet.jobs.importing import exported, request_restore, request_scan
 from spatialnet.jobs.services import services
 from spatialnet.ui.frame import show_error

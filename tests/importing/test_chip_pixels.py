@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from spatialnet.importing.chip_pixels import fill_value, resampled, stored_chips
 from spatialnet.importing.listing import Pixels
-from spatialnet.importing.scan import Storage
+from spatialnet.importing.prescan.scan import Storage
 from spatialnet.sensors import SENSORS, Sensor
 from tests.importing.image_trees import picture, tiff
 

@@ -9,7 +9,7 @@ from spatialnet.datasets.split_plans import SplitPlan
 from spatialnet.errors import ImportRefused, SpatialNetError
 from spatialnet.importing.import_plan import ImportPlan, propose_plan
 from spatialnet.importing.listing import Listing, Origin, Pixels
-from spatialnet.importing.scan import scan
+from spatialnet.importing.prescan.scan import scan
 from spatialnet.importing.target_plan import TargetPlan
 from spatialnet.sensors import Sensor
 

@@ -23,10 +23,10 @@ from spatialnet.datasets.versions import add_split, alone
 from spatialnet.errors import ImportRefused, PathRefused
 from spatialnet.importing import packing
 from spatialnet.importing.import_plan import ImportPlan
-from spatialnet.importing.landscape import ORIGIN, generate_landscape, landscape_listing
 from spatialnet.importing.listing import Listing, Note, Origin, Pixels
 from spatialnet.importing.packing import build_dataset
-from spatialnet.importing.scan import scan
+from spatialnet.importing.prescan.scan import scan
+from spatialnet.importing.samples.landscape import ORIGIN, generate_landscape, landscape_listing
 from spatialnet.importing.target_plan import propose
 from spatialnet.sensors import SENSORS, Sensor
 from spatialnet.settings import REPOSITORY
@@ -333,7 +333,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from spatialnet.errors import NotEnoughDisk
-from spatialnet.importing.landscape import prepare_landscape
+from spatialnet.importing.samples.landscape import prepare_landscape
 
 def say(share, text):
     print(text, flush=True)

@@ -15,7 +15,7 @@ from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job, JobStore
 from spatialnet.jobs.worker import work
 from spatialnet.settings import Settings
-from tests.importing.test_download import host  # noqa: F401 (a fixture)
+from tests.importing.transfer.test_download import host  # noqa: F401 (a fixture)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 from spatialnet.datasets.catalogue import chip_table
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import ImportRefused, JobRefused, PathRefused
-from spatialnet.importing.download import fetch
-from spatialnet.importing.export import export_dataset
 from spatialnet.importing.formats import IMPORTERS
 from spatialnet.importing.importer import Remote
+from spatialnet.importing.transfer.download import fetch
+from spatialnet.importing.transfer.export import export_dataset
 from spatialnet.jobs import importing
 from spatialnet.jobs.importing import (
     KEEP_DAYS,
@@ -34,7 +34,7 @@ from spatialnet.jobs.importing import (
 from spatialnet.label import LabelEvent, LabelStore
 from spatialnet.runs import create_run
 from tests.importing.image_trees import tiff
-from tests.importing.test_download import HERE
+from tests.importing.transfer.test_download import HERE
 from tests.jobs.conftest import kill
 from tests.sources import write_images, write_stack
 

@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from spatialnet.importing.landscape import prepare_landscape
+from spatialnet.importing.samples.landscape import prepare_landscape
 from spatialnet.jobs.services import services
 
 REPOSITORY = Path(__file__).resolve().parents[2]

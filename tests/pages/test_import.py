@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.export import export_dataset
+from spatialnet.importing.transfer.export import export_dataset
 from spatialnet.jobs import launch
 from spatialnet.jobs.services import services
 from spatialnet.settings import load_settings

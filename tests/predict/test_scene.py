@@ -18,13 +18,13 @@ from spatialnet.errors import (
     SceneHasNoCRS,
     SceneUnreadable,
 )
-from spatialnet.importing.derive import RULES_FOLDER, load_rules
 from spatialnet.importing.import_plan import ImportPlan
-from spatialnet.importing.land_cover import LandCoverFile
-from spatialnet.importing.landscape import ORIGIN, generate_landscape
 from spatialnet.importing.packing import build_dataset
-from spatialnet.importing.scan import scan
-from spatialnet.importing.scene_chips import Chipping, StackFiles, scene_listing
+from spatialnet.importing.prescan.scan import scan
+from spatialnet.importing.samples.landscape import ORIGIN, generate_landscape
+from spatialnet.importing.scenes.chips import Chipping, StackFiles, scene_listing
+from spatialnet.importing.scenes.derive import RULES_FOLDER, load_rules
+from spatialnet.importing.scenes.land_cover import LandCoverFile
 from spatialnet.predict import scene as scene_module
 from spatialnet.predict.chips import predict_chips
 from spatialnet.predict.scene import SceneWindows, blend_weights, predict_scene

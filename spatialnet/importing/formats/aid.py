@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spatialnet.importing.class_folders import (
+from spatialnet.importing.images.class_folders import (
     UCM_OBJECTS,
     Scheme,
     class_listing,
@@ -13,7 +13,7 @@ from spatialnet.importing.class_folders import (
     object_labels,
     read_objects,
 )
-from spatialnet.importing.image_files import read_splits, stem
+from spatialnet.importing.images.files import read_splits, stem
 from spatialnet.importing.importer import Importer, Option, Source
 from spatialnet.importing.listing import Listing, Note, Origin
 from spatialnet.importing.target_plan import class_name

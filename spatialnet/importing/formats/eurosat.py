@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.class_folders import Scheme, class_listing, in_classes, known_folders
-from spatialnet.importing.image_files import find_images, read_splits
+from spatialnet.importing.images.class_folders import Scheme, class_listing, in_classes, known_folders
+from spatialnet.importing.images.files import find_images, read_splits
 from spatialnet.importing.importer import Importer, Option, Remote, Source
 from spatialnet.importing.listing import Listing, Note, Origin
 from spatialnet.sensors import SENSORS

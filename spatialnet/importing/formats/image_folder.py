@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.class_folders import folders_in
-from spatialnet.importing.image_files import SPLIT_NAMES, ImageFiles, file_pixels, find_images
-from spatialnet.importing.image_sensor import SENSOR_OPTIONS, image_sensor
+from spatialnet.importing.images.class_folders import folders_in
+from spatialnet.importing.images.files import SPLIT_NAMES, ImageFiles, file_pixels, find_images
+from spatialnet.importing.images.sensor import SENSOR_OPTIONS, image_sensor
 from spatialnet.importing.importer import Importer, Source
 from spatialnet.importing.listing import Listing, Note, Origin
 from spatialnet.importing.target_plan import propose

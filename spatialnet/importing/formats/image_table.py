@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.class_folders import folders_in
-from spatialnet.importing.image_files import SPLIT_NAMES, ImageFiles, file_pixels, find_images, stem
-from spatialnet.importing.image_sensor import SENSOR_OPTIONS, image_sensor
+from spatialnet.importing.images.class_folders import folders_in
+from spatialnet.importing.images.files import SPLIT_NAMES, ImageFiles, file_pixels, find_images, stem
+from spatialnet.importing.images.label_columns import named_plans, presence_from, proposed_plans
+from spatialnet.importing.images.sensor import SENSOR_OPTIONS, image_sensor
+from spatialnet.importing.images.tables import TABLE_SUFFIXES, read_table
 from spatialnet.importing.importer import Importer, Option, Source
-from spatialnet.importing.label_columns import named_plans, presence_from, proposed_plans
 from spatialnet.importing.listing import Listing, Note, Origin
-from spatialnet.importing.tables import TABLE_SUFFIXES, read_table
 from spatialnet.importing.target_plan import TargetPlan, as_text
 from spatialnet.importing.vocabulary import renamed, suggest
 from spatialnet.raster import IMAGE_SUFFIXES

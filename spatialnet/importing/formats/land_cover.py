@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.derive import RULES_FOLDER, Rules, load_rules
 from spatialnet.importing.importer import Importer, Option, Source
-from spatialnet.importing.land_cover import LandCoverFile
 from spatialnet.importing.listing import Listing
-from spatialnet.importing.scene_chips import StackFiles, scene_listing
-from spatialnet.importing.scene_options import (
+from spatialnet.importing.scenes.chips import StackFiles, scene_listing
+from spatialnet.importing.scenes.derive import RULES_FOLDER, Rules, load_rules
+from spatialnet.importing.scenes.land_cover import LandCoverFile
+from spatialnet.importing.scenes.options import (
     BANDS,
     CUTTING,
     SCENES,

@@ -10,11 +10,11 @@ import pandas as pd
 
 from spatialnet.datasets.packed import SPLITS, PackedChips
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.archives import unpack
-from spatialnet.importing.export import NOTE, check_export, read_note
 from spatialnet.importing.importer import Importer, Source
 from spatialnet.importing.listing import Listing, Note, Origin, Pixels, Place, Ready
 from spatialnet.importing.target_plan import TargetPlan
+from spatialnet.importing.transfer.archives import unpack
+from spatialnet.importing.transfer.export import NOTE, check_export, read_note
 
 
 def _recognise(path: Path) -> str | None:

@@ -9,9 +9,8 @@ from pathlib import Path
 from spatialnet.errors import ImportRefused
 from spatialnet.importing.importer import Importer, Option, Source
 from spatialnet.importing.listing import Listing
-from spatialnet.importing.polygon_cover import polygon_cover, polygon_rules
-from spatialnet.importing.scene_chips import StackFiles, scene_listing
-from spatialnet.importing.scene_options import (
+from spatialnet.importing.scenes.chips import StackFiles, scene_listing
+from spatialnet.importing.scenes.options import (
     BANDS,
     CUTTING,
     SCENES,
@@ -21,7 +20,8 @@ from spatialnet.importing.scene_options import (
     own_origin,
     share,
 )
-from spatialnet.importing.vector import SUFFIXES, read_shapes
+from spatialnet.importing.scenes.polygon_cover import polygon_cover, polygon_rules
+from spatialnet.importing.scenes.vector import SUFFIXES, read_shapes
 from spatialnet.raster import SUFFIXES as RASTER_SUFFIXES
 
 LABELS = Option(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spatialnet.importing.class_folders import Scheme, class_listing, find_classes, known_folders
-from spatialnet.importing.image_files import read_splits
+from spatialnet.importing.images.class_folders import Scheme, class_listing, find_classes, known_folders
+from spatialnet.importing.images.files import read_splits
 from spatialnet.importing.importer import Importer, Remote, Source
 from spatialnet.importing.listing import Listing, Note, Origin
 from spatialnet.importing.target_plan import class_name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from spatialnet.importing.class_folders import Scheme, class_listing, in_classes, known_folders
-from spatialnet.importing.image_files import find_images, read_splits
+from spatialnet.importing.images.class_folders import Scheme, class_listing, in_classes, known_folders
+from spatialnet.importing.images.files import find_images, read_splits
 from spatialnet.importing.importer import Importer, Remote, Source
 from spatialnet.importing.listing import Listing, Origin
 from spatialnet.importing.target_plan import same_form

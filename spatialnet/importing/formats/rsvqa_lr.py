@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spatialnet.importing.importer import Importer, Remote
 from spatialnet.importing.listing import Origin
-from spatialnet.importing.rsvqa_questions import MIN_IMAGES, QuestionSet, list_questions
+from spatialnet.importing.rsvqa.answers import MIN_IMAGES, QuestionSet, list_questions
 
 _HOST = "https://zenodo.org/records/6344334/files/"
 

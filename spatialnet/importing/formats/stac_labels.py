@@ -12,9 +12,8 @@ from urllib.parse import unquote
 from spatialnet.errors import ImportRefused
 from spatialnet.importing.importer import Importer, Option, Source
 from spatialnet.importing.listing import Listing, Note
-from spatialnet.importing.polygon_cover import PolygonCover, polygon_cover, polygon_rules
-from spatialnet.importing.scene_chips import StackFiles, scene_listing
-from spatialnet.importing.scene_options import (
+from spatialnet.importing.scenes.chips import StackFiles, scene_listing
+from spatialnet.importing.scenes.options import (
     BANDS,
     CUTTING,
     PlaceFiles,
@@ -24,7 +23,8 @@ from spatialnet.importing.scene_options import (
     own_origin,
     share,
 )
-from spatialnet.importing.vector import read_shapes
+from spatialnet.importing.scenes.polygon_cover import PolygonCover, polygon_cover, polygon_rules
+from spatialnet.importing.scenes.vector import read_shapes
 from spatialnet.raster import SUFFIXES, shown_name
 
 SENSOR = Option(

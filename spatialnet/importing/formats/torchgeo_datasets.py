@@ -19,8 +19,8 @@ import pandas as pd
 
 from spatialnet.atomic import full_disk_said, replacing
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.image_files import SPLIT_NAMES
-from spatialnet.importing.image_sensor import SENSOR_OPTIONS, choose_bands
+from spatialnet.importing.images.files import SPLIT_NAMES
+from spatialnet.importing.images.sensor import SENSOR_OPTIONS, choose_bands
 from spatialnet.importing.importer import Importer, Option, Source
 from spatialnet.importing.listing import Listing, Note, Origin, Pixels
 from spatialnet.importing.target_plan import propose

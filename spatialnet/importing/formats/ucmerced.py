@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.class_folders import (
+from spatialnet.importing.images.class_folders import (
     UCM_OBJECTS,
     Found,
     Scheme,
@@ -18,7 +18,7 @@ from spatialnet.importing.class_folders import (
     object_labels,
     read_objects,
 )
-from spatialnet.importing.image_files import SPLIT_NAMES, ImageFiles, find_images, read_splits, read_text, stem
+from spatialnet.importing.images.files import SPLIT_NAMES, ImageFiles, find_images, read_splits, read_text, stem
 from spatialnet.importing.importer import Importer, Option, Remote, Source
 from spatialnet.importing.listing import Listing, Note, Origin
 from spatialnet.importing.wording import counted

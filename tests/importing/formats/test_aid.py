@@ -1,7 +1,7 @@
 import numpy as np
 
-from spatialnet.importing.class_folders import UCM_OBJECTS
 from spatialnet.importing.formats.aid import _CLASSES, IMPORTER
+from spatialnet.importing.images.class_folders import UCM_OBJECTS
 from spatialnet.importing.importer import Source
 from tests.importing.image_trees import picture, texts
 

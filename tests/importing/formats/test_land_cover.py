@@ -5,9 +5,9 @@ import pytest
 from affine import Affine
 
 from spatialnet.errors import BandsDoNotMatch, ImportRefused, PathRefused, RulesInvalid, SceneUnreadable
-from spatialnet.importing.derive import RULES_FOLDER
 from spatialnet.importing.formats.land_cover import IMPORTER
 from spatialnet.importing.importer import Source
+from spatialnet.importing.scenes.derive import RULES_FOLDER
 from tests.conftest import TRANSFORM
 
 OPTIONS = {

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.archives import unpack
 from spatialnet.importing.chip_reader import ChipReader
-from spatialnet.importing.export import export_dataset
 from spatialnet.importing.formats.own_export import IMPORTER
 from spatialnet.importing.importer import Source
+from spatialnet.importing.transfer.archives import unpack
+from spatialnet.importing.transfer.export import export_dataset
 from tests.importing.packed_folder import write_data_set
 
 

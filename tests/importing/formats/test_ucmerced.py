@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spatialnet.errors import ImportRefused
-from spatialnet.importing.class_folders import UCM_OBJECTS
 from spatialnet.importing.formats.ucmerced import _SORTED, IMPORTER
+from spatialnet.importing.images.class_folders import UCM_OBJECTS
 from spatialnet.importing.importer import Source
 from tests.importing.image_trees import picture, texts
 

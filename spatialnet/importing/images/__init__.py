@@ -1,0 +1,1 @@
+"""Chips that are image files: finding them, their sensor, the tables and folders that say what they show."""

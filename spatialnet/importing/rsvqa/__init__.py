@@ -1,0 +1,1 @@
+"""Questions about images, and what their answers say of a chip."""
