@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from spatialnet.atomic import remove
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import SpatialNetError
+from spatialnet.errors import JobRefused, SpatialNetError
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job
 from spatialnet.presets import preset_for
 from spatialnet.recipe import Recipe, sample_recipe
-from spatialnet.runs import Run, create_run, list_runs
+from spatialnet.runs import Run, create_run, list_runs, open_run
 
 
 def request_sample(jobs: Jobs, source: str = "any") -> Job:
@@ -42,8 +42,9 @@ def request_training(jobs: Jobs, data: PackedChips, recipe: Recipe, *, label_ver
         corrections: how many there are, for the list of runs.
 
     Raises:
-        JobRefused: the same training waits or runs.
+        JobRefused: the same training waits or runs; or the parent was trained on another state of this data set.
     """
+    _refuse_other_state(jobs, data, recipe.parent)
     spec = {"dataset": data.name, "recipe": recipe.to_toml(), "label_version": label_version}
     run = create_run(
         jobs.settings,
@@ -60,6 +61,19 @@ def request_training(jobs: Jobs, data: PackedChips, recipe: Recipe, *, label_ver
     except (SpatialNetError, OSError):
         remove(run.folder)  # nothing will ever train it
         raise
+
+
+def _refuse_other_state(jobs: Jobs, data: PackedChips, parent: str) -> None:
+    """With another split, chips that the parent was trained on may now be test chips."""
+    try:
+        trained = open_run(jobs.settings, parent).info if parent else {}
+    except SpatialNetError:
+        return  # whoever trains says what is wrong with it
+    if trained.get("dataset") == data.name and trained.get("fingerprint") != data.fingerprint:
+        raise JobRefused(
+            f"Data set {data.title} has another split, other targets or other classes than when run {parent} was trained, which may "
+            "have seen what are test chips now. Start a new run without a parent."
+        )
 
 
 def newest_done(runs: Sequence[Run]) -> Run | None:

@@ -84,3 +84,14 @@ def test_the_newest_run_that_is_done(waiting, in_workspace):
     for run in runs[:2]:
         write_json(run.folder / "report.json", {"tasks": {}})
     assert newest_done(list_runs(waiting.settings)).name == runs[1].name
+
+
+def test_a_run_is_not_carried_on_over_another_split(waiting, in_workspace):
+    """Chips that it was trained on could be test chips now."""
+    first = request_training(waiting, in_workspace, RECIPE, label_version=0)
+    parent = open_run(waiting.settings, first.spec["run"])
+    write_json(parent.folder / "run.json", parent.info | {"fingerprint": "0" * 16})
+    with pytest.raises(JobRefused, match=r"has another split.+Start a new run"):
+        request_training(waiting, in_workspace, Recipe(name="again", parent=parent.name), label_version=1)
+    write_json(parent.folder / "run.json", parent.info | {"dataset": "elsewhere", "fingerprint": "0" * 16})
+    request_training(waiting, in_workspace, Recipe(name="again", parent=parent.name), label_version=1)

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import socket
@@ -10,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -19,6 +19,7 @@ from spatialnet.label import LabelStore
 from spatialnet.sensors import SENSORS
 from spatialnet.settings import load_settings
 from spatialnet.tasks import Task
+from tests.data_sets import write_data_set
 
 APP = Path(__file__).with_name("labeller_app") / "app.py"
 CHIPS = 60
@@ -31,17 +32,14 @@ TASKS = (
 
 
 def write_hills(folder: Path) -> None:
-    """A small data set: chip n is a flat colour that tells n."""
-    (folder / "chips").mkdir(parents=True)
-    values = np.random.default_rng(0).uniform(0, 100, (CHIPS, 6, 16, 16)).astype(np.float32)
-    np.save(folder / "chips" / "landsat7.npy", values)
-    np.save(folder / "splits.npy", (np.arange(CHIPS) % 4).astype(np.int8))
-    manifest = {
-        "name": "hills", "title": "Hills", "chips": CHIPS, "chip_size": 16, "gsd_m": 30.0, "fingerprint": "f00d",
-        "sensors": [SENSORS["landsat7"].to_dict()], "tasks": [task.to_dict() for task in TASKS],
-        "statistics": {"landsat7": {"low": [0] * 6, "high": [100] * 6}},
+    """A small data set without any target."""
+    pixels = np.random.default_rng(0).uniform(0, 100, (CHIPS, 6, 16, 16)).astype(np.float32)
+    unknown = {
+        "multiclass": np.full(CHIPS, -100, np.int64), "binary": np.full(CHIPS, np.nan, np.float32),
     }  # fmt: skip
-    (folder / "dataset.json").write_text(json.dumps(manifest))
+    targets = {task: unknown.get(task.kind, np.full((CHIPS, len(task.classes)), np.nan, np.float32)) for task in TASKS}
+    table = pd.DataFrame({"key": [f"hill-{number}" for number in range(CHIPS)]})
+    write_data_set(folder, {SENSORS["landsat7"]: pixels}, targets, table, splits=np.arange(CHIPS) % 4, title="Hills")
 
 
 class Server:
