@@ -53,4 +53,4 @@ clean:
 .PHONY: screenshots
 screenshots: .venv/.installed-dev chromium
 	@mkdir -p docs/screenshots
-	SPATIALNET_SCREENSHOTS=$(CURDIR)/docs/screenshots $(BIN)/pytest -q tests/browser/test_loop.py
+	SPATIALNET_SCREENSHOTS=$(CURDIR)/docs/screenshots $(BIN)/pytest -q tests/browser/test_loop.py tests/browser/test_import.py

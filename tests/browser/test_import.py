@@ -53,7 +53,6 @@ def test_a_stack_of_the_inbox_becomes_a_data_set_on_the_map(server: Server, page
     page.get_by_text("More choices").click()
     answer(page, "Chip size", "32")
     answer(page, "Stride", "16")
-    picture(page, "import-source")
     page.get_by_role("button", name="Look at it first").click()
     expect(page.get_by_role("heading", name="Name and licence")).to_be_visible(timeout=120_000)
     assert not (server.workspace / "datasets" / "delta").exists()
