@@ -6,10 +6,13 @@ the address says is taken over when it differs from what was last written there:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import streamlit as st
+
+_LATE_SECONDS = 3.0
 
 
 def pick_many(
@@ -112,15 +115,41 @@ def put(name: str, text: str) -> None:
         st.query_params.pop(name, None)
 
 
+def changed_outside(key: str, asked: object) -> bool:
+    """Whether the address was changed by something else than the widget: a link, or going back.
+
+    Someone quick may click again before the browser has heard of the address that the last click made. The address it sends
+    along is then the one before, and must not take the last click back.
+
+    Args:
+        key: of the widget.
+        asked: what the address says now.
+    """
+    if asked == st.session_state.get(f"{key}.in-address"):
+        return False
+    late = st.session_state.get(f"{key}.replaced", [])
+    return not any(asked == value and time.monotonic() - since < _LATE_SECONDS for value, since in late)
+
+
+def note_written(key: str, value: object) -> None:
+    """Remember what stands in the address for a widget now."""
+    before = st.session_state.get(f"{key}.in-address")
+    if before != value:
+        now = time.monotonic()
+        late = [entry for entry in st.session_state.get(f"{key}.replaced", []) if now - entry[1] < _LATE_SECONDS]
+        st.session_state[f"{key}.replaced"] = [*late, (before, now)]
+    st.session_state[f"{key}.in-address"] = value
+
+
 def _take_over(name: str, asked: object) -> None:
     # Streamlit forgets a widget that was not drawn for a while; the address does not.
-    if f"by.{name}" not in st.session_state or asked != st.session_state.get(f"by.{name}.in-address"):
+    if f"by.{name}" not in st.session_state or changed_outside(f"by.{name}", asked):
         st.session_state[f"by.{name}"] = asked
 
 
 def _write(name: str, value: str | list[str], known: object = None) -> None:
     """Put a value into the address and remember it as `known` there (default: the value itself)."""
-    st.session_state[f"by.{name}.in-address"] = value if known is None else known
+    note_written(f"by.{name}", value if known is None else known)
     if value:
         if st.query_params.get_all(name) != ([value] if isinstance(value, str) else value):
             st.query_params[name] = value

@@ -12,6 +12,7 @@ from spatialnet.jobs.requests import request_sample
 from spatialnet.jobs.services import services
 from spatialnet.runs import Run, list_runs
 from spatialnet.tasks import Task
+from spatialnet.ui import address
 from spatialnet.ui.live_jobs import live_fragment, progress_text, when
 
 
@@ -29,8 +30,8 @@ def pick(label: str, options: Mapping[str, str], key: str, help: str | None = No
     Returns:
         An identifier; the first where the address or an earlier choice names none of them.
     """
-    asked, written = st.query_params.get(key), f"{key}.in-address"
-    if asked in options and asked != st.session_state.get(written):
+    asked = st.query_params.get(key)
+    if asked in options and address.changed_outside(key, asked):
         st.session_state[key] = asked
     elif st.session_state.get(key) not in options:
         st.session_state.pop(key, None)
@@ -43,7 +44,7 @@ def pick(label: str, options: Mapping[str, str], key: str, help: str | None = No
         help=help,
     )
     name = chosen if chosen in options else next(iter(options))
-    st.session_state[written] = name
+    address.note_written(key, name)
     st.query_params[key] = name
     return name
 
