@@ -30,7 +30,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "augmentation": (
         "flips", "crop", "brightness", "noise", "erase", "band_dropout", "speckle", "sensor_dropout", "mixup", "cutmix",
     ),
-    "data": ("sampling",),
+    "data": ("sensors", "sampling"),
 }  # fmt: skip
 """The tables of the TOML file and the fields in each; every field is in one."""
 
@@ -103,6 +103,7 @@ class Recipe:
         sensor_dropout: probability that a sensor is taken away, never the last; only for several sensors.
         mixup: strength (alpha of the beta distribution) of mixing pairs of chips, for tasks of kind `multiclass` only; 0 = off.
         cutmix: the same for pasting a rectangle of one chip into another.
+        sensors: which of the data set's sensors the model sees; empty = all.
         sampling: of several data sets each is drawn in proportion to its number of chips to this power; 0 = all alike, 1 = in
             proportion.
     """
@@ -160,6 +161,7 @@ class Recipe:
     sensor_dropout: float = 0.2
     mixup: float = 0.0
     cutmix: float = 0.0
+    sensors: tuple[str, ...] = ()
     sampling: float = 0.5
 
     def __post_init__(self) -> None:
