@@ -17,7 +17,8 @@ from spatialnet.errors import ImportRefused, TargetsInvalid
 from spatialnet.importing.listing import Note
 from spatialnet.importing.target_plan import TargetPlan, same_form
 from spatialnet.importing.wording import counted
-from spatialnet.tasks import UNKNOWN_CLASS, Task
+from spatialnet.joint import JointTasks, Share
+from spatialnet.tasks import Task
 
 Kind = Literal["land_use", "object"]
 """What a chip is, and what is on it. `airplane` is both: a chip of aircraft, and an aircraft."""
@@ -140,40 +141,38 @@ def merged_task(tasks: Sequence[Task]) -> tuple[Task, list[npt.NDArray[np.int64]
         raise ImportRefused(str(error)) from error
 
 
-def merge_targets(
-    task: Task, maps: Sequence[npt.NDArray[np.int64]], targets: Sequence[npt.NDArray[Any]]
-) -> npt.NDArray[Any]:
-    """Targets of several data sets, one after another, as targets of their merged task.
+def join_tasks(sets: Mapping[str, Sequence[Task]]) -> JointTasks:
+    """The tasks of one model over several data sets.
+
+    Tasks of one name and kind (and, if binary, of the same two classes) become one; where a name stands for something
+    else in a later data set, that task keeps its own head under the name with the data set's behind it.
 
     Args:
-        task: the merged task.
-        maps: what `merged_task` returned beside it.
-        targets: one array per data set, as the packed store keeps it. A class that a data set does not know stays
-            unknown in its rows: NaN, never "no".
+        sets: per data set its tasks, the first data set first.
 
     Raises:
-        ImportRefused: an array does not have its data set's classes.
+        ImportRefused: no data set was given.
     """
-    if len(maps) != len(targets):
-        raise ImportRefused(
-            f"There are targets of {len(targets)} data sets and classes of {len(maps)}. Give one for each."
-        )
-    return np.concatenate([_moved(task, to, own) for to, own in zip(maps, targets, strict=True)])
+    if not sets:
+        raise ImportRefused("No data set was given to join. Choose at least one.")
+    groups: dict[str, list[tuple[str, Task]]] = {}
+    for dataset, tasks in sets.items():
+        for task in tasks:
+            name = task.name
+            if name in groups and not _alike(groups[name][0][1], task):
+                name = f"{task.name}_{dataset.replace('-', '_')}"
+            groups.setdefault(name, []).append((dataset, task))
+    joint, shares = [], {dataset: dict[str, Share]() for dataset in sets}
+    for name, members in groups.items():
+        union, maps = merged_task([task for _, task in members])
+        joint.append(replace(union, name=name))
+        for (dataset, task), to in zip(members, maps, strict=True):
+            shares[dataset][task.name] = Share(name, tuple(int(i) for i in to))
+    return JointTasks(tuple(joint), shares)
 
 
-def _moved(task: Task, to: npt.NDArray[np.int64], own: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if task.kind == "binary":
-        return own
-    if task.kind == "multiclass":
-        known = own != UNKNOWN_CLASS
-        if own.ndim != 1 or (known & ((own < 0) | (own >= len(to)))).any():
-            raise ImportRefused(f"Targets of {task.label} name a class beyond the {len(to)} of their data set.")
-        return np.where(known, to[np.where(known, own, 0)], UNKNOWN_CLASS).astype(np.int64)
-    if own.ndim != 2 or own.shape[1] != len(to):
-        raise ImportRefused(f"Targets of {task.label} have shape {own.shape}; their data set has {len(to)} classes.")
-    result = np.full((len(own), len(task.classes)), np.nan, np.float32)
-    result[:, to] = own
-    return result
+def _alike(first: Task, other: Task) -> bool:
+    return first.kind == other.kind and (first.kind != "binary" or first.classes == other.classes)
 
 
 def _kind_of(plan: TargetPlan) -> Kind:

@@ -9,14 +9,14 @@ from spatialnet.errors import ImportRefused
 from spatialnet.importing.target_plan import TargetPlan, propose, propose_columns, same_form
 from spatialnet.importing.vocabulary import (
     colours_of,
-    merge_targets,
+    join_tasks,
     merged_task,
     renamed,
     shared_name,
     suggest,
     vocabulary,
 )
-from spatialnet.tasks import UNKNOWN_CLASS, Task
+from spatialnet.tasks import Task
 
 
 def test_every_name_has_a_colour_of_its_own_and_no_synonym_means_two_things():
@@ -102,18 +102,6 @@ def test_two_data_sets_become_one_multiclass_task():
         ("#111111", "#222222", "#333333", "#555555"),
     )
     assert [m.tolist() for m in maps] == [[0, 1], [2, 0, 3]]
-    merged = merge_targets(task, maps, [np.array([1, UNKNOWN_CLASS]), np.array([0, 1, 2])])
-    assert merged.tolist() == [1, UNKNOWN_CLASS, 2, 0, 3]
-    assert merged.dtype == np.int64
-
-
-def test_a_class_that_a_data_set_does_not_know_is_unknown_in_its_rows():
-    a, b = Task("p", "multilabel", ("car", "tree")), Task("p", "multilabel", ("tree", "ship"))
-    task, maps = merged_task([a, b])
-    n = np.nan
-    merged = merge_targets(task, maps, [np.array([[1, 0]], np.float32), np.array([[0, 1], [n, 0]], np.float32)])
-    assert np.array_equal(merged, [[1, 0, n], [n, 0, 1], [n, n, 0]], equal_nan=True)
-    assert len(set(task.colours)) == 3
 
 
 def test_tasks_that_cannot_be_one_are_refused():
@@ -123,13 +111,24 @@ def test_tasks_that_cannot_be_one_are_refused():
         merged_task([Task("a", "binary", ("rural", "urban")), Task("a", "binary", ("no", "yes"))])
     with pytest.raises(ImportRefused, match="at least one"):
         merged_task([])
-    task, maps = merged_task([Task("a", "multiclass", ("x", "y"))])
-    with pytest.raises(ImportRefused, match="beyond the 2"):
-        merge_targets(task, maps, [np.array([5])])
-    with pytest.raises(ImportRefused, match="Give one for each"):
-        merge_targets(task, maps, [])
 
 
-def test_binary_targets_are_joined_as_they_are():
-    task, maps = merged_task([Task("a", "binary", ("no", "yes"))] * 2)
-    assert np.array_equal(merge_targets(task, maps, [np.array([1.0]), np.array([np.nan])]), [1, np.nan], equal_nan=True)
+def test_tasks_of_one_name_and_kind_become_one_and_others_keep_their_own_head():
+    aid = (Task("land_use", "multiclass", ("forest", "beach")), Task("presence", "multilabel", ("car", "tree")))
+    raleigh = (
+        Task("land_use", "multiclass", ("water", "forest")),
+        Task("presence", "binary", ("no", "yes")),
+        Task("rural_urban", "binary", ("rural", "urban")),
+    )
+    joint = join_tasks({"aid": aid, "near-raleigh": raleigh})
+    assert [(t.name, t.classes) for t in joint.tasks] == [
+        ("land_use", ("forest", "beach", "water")),
+        ("presence", ("car", "tree")),
+        ("presence_near_raleigh", ("no", "yes")),
+        ("rural_urban", ("rural", "urban")),
+    ]
+    assert joint.shares["near-raleigh"]["land_use"].classes == (2, 0)
+    assert joint.shares["near-raleigh"]["presence"].task == "presence_near_raleigh"
+    assert joint.shares["aid"].keys() == {"land_use", "presence"}
+    with pytest.raises(ImportRefused, match="at least one"):
+        join_tasks({})
