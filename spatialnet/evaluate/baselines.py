@@ -1,8 +1,9 @@
-"""Two cheap baselines that a run must beat: the majority answer, and a linear model on band statistics."""
+"""Cheap controls that a run must beat: the majority answer, and linear models on band statistics or on frozen features."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.evaluate.intervals import goodness, main_value
 from spatialnet.tasks import Task
 
 Array = npt.NDArray[np.float32]
@@ -59,7 +61,7 @@ def majority_scores(task: Task, targets: npt.NDArray[np.float64], count: int) ->
 def linear_scores(
     task: Task, train_x: Array, train_y: npt.NDArray[np.float64], test_x: Array, *, balanced: bool
 ) -> Array:
-    """Scores of a linear model on band statistics: (test chips, classes).
+    """Scores of a linear model on features: (test chips, classes).
 
     Logistic regression per task (per class for `multilabel`); ridge regression on log(1 + count) for `count`.
 
@@ -94,6 +96,31 @@ def linear_scores(
         answers.append(found.get(1, np.zeros(len(test_x), np.float32)))
     yes = np.stack(answers, axis=1)
     return np.concatenate([1 - yes, yes], axis=1) if task.kind == "binary" else yes
+
+
+def better_linear(
+    task: Task,
+    features: Mapping[str, Array],
+    train_y: npt.NDArray[np.float64],
+    validation_y: npt.NDArray[np.float64],
+) -> Array:
+    """Of the plain and the class-balanced linear model, the test scores of the one that is better on the validation split.
+
+    Args:
+        task: any kind.
+        features: (chips, features) for each of `train`, `validation` and `test`.
+        train_y: training targets with unknown ones left in.
+        validation_y: validation targets with unknown ones left in.
+    """
+    both = np.concatenate([features["validation"], features["test"]])
+    found = []
+    for balanced in (False, True):
+        if balanced and task.kind == "count":
+            continue  # regression has no classes to balance
+        scores = linear_scores(task, features["train"], train_y, both, balanced=balanced)
+        value = goodness(task) * main_value(task, scores[: len(validation_y)], validation_y)
+        found.append((value if np.isfinite(value) else -np.inf, scores[len(validation_y) :]))
+    return max(found, key=lambda pair: pair[0])[1]
 
 
 def _fit_logistic(train_x: Array, train_y: npt.NDArray[np.int64], test_x: Array, *, balanced: bool) -> dict[int, Array]:
