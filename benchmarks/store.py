@@ -153,7 +153,7 @@ def _training(chips: Chips, model: SpatialNetViT) -> Callable[[], None]:
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(chips)))
         for start in range(0, len(chips), BATCH):
             batch = chips.batch(order[start : start + BATCH])
-            value = loss(model(batch.images), batch.targets).total
+            value = torch.stack([*loss(model(batch.images), batch.targets).tasks.values()]).sum()
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             optimizer.step()
