@@ -35,6 +35,32 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 """The tables of the TOML file and the fields in each; every field is in one."""
 
 
+LIMITS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1), "patch": (0, 64), "size": (0, 1024), "head_epochs": (0, 10_000), "head_rate": (1e-8, 1.0),
+    "epochs": (0, 10_000), "tuned_blocks": (0, 64), "lora_rank": (1, 256), "learning_rate": (1e-8, 1.0),
+    "weight_decay": (0.0, 10.0), "warmup": (0.0, 0.9), "layer_decay": (0.1, 1.0), "ema": (0.0, 0.99999), "clip": (0.0, 1e6),
+    "drop_path": (0.0, 0.9), "patch_drop": (0.0, 0.9), "patience": (0, 10_000), "batch_size": (1, 65_536),
+    "accumulate": (1, 1024), "label_smoothing": (0.0, 0.9), "balance": (0.0, 1.0), "balance_binary": (0.0, 1.0),
+    "assumed_negative": (0.0, 1.0), "correction_weight": (0.0, 1000.0), "crop": (0.2, 1.0), "brightness": (0.0, 2.0),
+    "noise": (0.0, 2.0), "erase": (0.0, 1.0), "band_dropout": (0.0, 0.9), "speckle": (0.0, 2.0), "sensor_dropout": (0.0, 0.9),
+    "mixup": (0.0, 10.0), "cutmix": (0.0, 10.0), "sampling": (0.0, 1.0),
+}  # fmt: skip
+"""Lowest and highest value of every number."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "fusion": ("early", "mean"),
+    "tune": ("all", "last", "lora"),
+    "optimizer": ("adamw", "adam"),
+    "schedule": ("cosine", "constant"),
+    "keep": ("best", "last"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "compile": ("auto", "on", "off"),
+    "weighting": WEIGHTINGS,
+    "turns": ("together", "rotating"),
+}
+"""The words that a field may hold."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is built and trained.
@@ -167,9 +193,14 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, _READ[str(field.type)](field.name, getattr(self, field.name)))
-        for name, (fits, sentence) in _RANGES.items():
-            if not fits(getattr(self, name)):
-                raise RecipeInvalid(f"{name} is {getattr(self, name)!r}; it must be {sentence}.")
+        if not 1 <= len(self.name) <= 120:
+            raise RecipeInvalid(f"name is {self.name[:80]!r}; it must be 1 to 120 characters long.")
+        for name, (low, high) in LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise RecipeInvalid(f"{name} is {getattr(self, name)!r}; it must be between {low:g} and {high:g}.")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise RecipeInvalid(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(words)}.")
         if not self.epochs and not self.head_epochs:
             raise RecipeInvalid("epochs and head_epochs are both 0; a run needs at least one epoch of either.")
         if self.accumulate > self.batch_size:
@@ -335,14 +366,6 @@ def _weights(name: str, value: Any) -> tuple[tuple[str, float], ...]:
     raise RecipeInvalid(f"{name} is {value!r}; every weight must be between 0 and 1000.")
 
 
-def _between(low: float, high: float) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: low <= value <= high), f"between {low:g} and {high:g}"
-
-
-def _one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: value in words), f"one of {', '.join(words)}"
-
-
 _READ: dict[str, Callable[[str, Any], Any]] = {
     "str": _exactly(str),
     "int": _exactly(int),
@@ -350,51 +373,4 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "bool": _exactly(bool),
     "tuple[str, ...]": _names,
     "tuple[tuple[str, float], ...]": _weights,
-}
-
-_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (lambda value: 1 <= len(value) <= 120, "1 to 120 characters long"),
-    "seed": _between(0, 2**31 - 1),
-    "fusion": _one_of("early", "mean"),
-    "patch": _between(0, 64),
-    "size": _between(0, 1024),
-    "head_epochs": _between(0, 10_000),
-    "head_rate": _between(1e-8, 1.0),
-    "epochs": _between(0, 10_000),
-    "tune": _one_of("all", "last", "lora"),
-    "tuned_blocks": _between(0, 64),
-    "lora_rank": _between(1, 256),
-    "optimizer": _one_of("adamw", "adam"),
-    "schedule": _one_of("cosine", "constant"),
-    "learning_rate": _between(1e-8, 1.0),
-    "weight_decay": _between(0.0, 10.0),
-    "warmup": _between(0.0, 0.9),
-    "layer_decay": _between(0.1, 1.0),
-    "ema": _between(0.0, 0.99999),
-    "clip": _between(0.0, 1e6),
-    "drop_path": _between(0.0, 0.9),
-    "patch_drop": _between(0.0, 0.9),
-    "keep": _one_of("best", "last"),
-    "patience": _between(0, 10_000),
-    "batch_size": _between(1, 65_536),
-    "accumulate": _between(1, 1024),
-    "precision": _one_of("auto", "float32", "bfloat16"),
-    "compile": _one_of("auto", "on", "off"),
-    "weighting": _one_of(*WEIGHTINGS),
-    "turns": _one_of("together", "rotating"),
-    "label_smoothing": _between(0.0, 0.9),
-    "balance": _between(0.0, 1.0),
-    "balance_binary": _between(0.0, 1.0),
-    "assumed_negative": _between(0.0, 1.0),
-    "correction_weight": _between(0.0, 1000.0),
-    "crop": _between(0.2, 1.0),
-    "brightness": _between(0.0, 2.0),
-    "noise": _between(0.0, 2.0),
-    "erase": _between(0.0, 1.0),
-    "band_dropout": _between(0.0, 0.9),
-    "speckle": _between(0.0, 2.0),
-    "sensor_dropout": _between(0.0, 0.9),
-    "mixup": _between(0.0, 10.0),
-    "cutmix": _between(0.0, 10.0),
-    "sampling": _between(0.0, 1.0),
 }

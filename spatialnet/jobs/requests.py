@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from spatialnet.atomic import remove
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import JobRefused, SpatialNetError
+from spatialnet.importing.vocabulary import join_tasks
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job
 from spatialnet.presets import preset_for
@@ -31,7 +32,17 @@ def request_first_run(jobs: Jobs, data: PackedChips) -> Job | None:
     return request_training(jobs, data, sample_recipe(), label_version=0)
 
 
-def request_training(jobs: Jobs, data: PackedChips, recipe: Recipe, *, label_version: int, corrections: int = 0) -> Job:
+def request_training(
+    jobs: Jobs,
+    data: PackedChips,
+    recipe: Recipe,
+    *,
+    label_version: int,
+    corrections: int = 0,
+    others: Sequence[PackedChips] = (),
+    device: str = "auto",
+    priority: int = 0,
+) -> Job:
     """Start a training.
 
     Args:
@@ -40,23 +51,39 @@ def request_training(jobs: Jobs, data: PackedChips, recipe: Recipe, *, label_ver
         recipe: how; with a parent, training goes on from that run.
         label_version: people's corrections up to this event count as targets.
         corrections: how many there are, for the list of runs.
+        others: further data sets that the same model learns; their tasks are joined with those of `data` by name.
+        device: `auto`, `cpu`, `cuda`, `cuda:<index>`, or several of them with commas between.
+        priority: -1 low, 0, 1 high: who goes first where several jobs wait for a device.
 
     Raises:
-        JobRefused: the same training waits or runs; or the parent was trained on another state of this data set.
+        JobRefused: the same training waits or runs; the parent was trained on another state of this data set; or a data
+            set is named twice.
     """
+    sets = (data, *others)
+    if len({each.name for each in sets}) < len(sets):
+        raise JobRefused("A data set is named twice. Name each data set of a joint run once.")
     _refuse_other_state(jobs, data, recipe.parent)
-    spec = {"dataset": data.name, "recipe": recipe.to_toml(), "label_version": label_version}
+    joint = join_tasks({each.name: each.tasks for each in sets}) if others else None
+    tasks = joint.tasks if joint else data.tasks
+    sensors = {sensor.name: sensor for each in sets for sensor in each.sensors}
+    spec = {
+        "dataset": data.name, "datasets": [each.name for each in sets], "recipe": recipe.to_toml(), "label_version": label_version,
+        "device": device, "priority": priority,
+    }  # fmt: skip
     run = create_run(
         jobs.settings,
         {
             "title": recipe.name, "dataset": data.name, "dataset_title": data.title, "fingerprint": data.fingerprint,
+            "datasets": [each.name for each in sets], "fingerprints": {each.name: each.fingerprint for each in sets},
             "label_version": label_version, "corrections": corrections, "parent": recipe.parent,
-            "preset": preset_for(recipe.weights, recipe.preset), "weights": recipe.weights, "tasks": [t.to_dict() for t in data.tasks],
-            "sensors": [s.to_dict() for s in data.sensors],
+            "preset": preset_for(recipe.weights, recipe.preset), "weights": recipe.weights, "tasks": [t.to_dict() for t in tasks],
+            "sensors": [s.to_dict() for s in sensors.values()],
         },
-        recipe.to_toml(),
+        recipe.to_toml(documented=True),
     )  # fmt: skip
     try:
+        if joint:
+            joint.save(run.folder)
         return jobs.submit("train", f"Train: {recipe.name}", {**spec, "run": run.name})
     except (SpatialNetError, OSError):
         remove(run.folder)  # nothing will ever train it
