@@ -2,8 +2,8 @@
 
 from spatialnet.model.checkpoint import load_model, save_model
 from spatialnet.model.heads import Pooled, probabilities, score
+from spatialnet.model.layout import TokenLayout
 from spatialnet.model.network import FEATURES, SpatialNetViT
-from spatialnet.model.tokenizer import TokenLayout
 
 __all__ = [
     "FEATURES",

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, RecipeInvalid, TargetsInvalid
+from spatialnet.model import tuning
 from spatialnet.model.backbone import build_backbone
 from spatialnet.model.heads import Head, Pooled, TaskQueries
-from spatialnet.model.tokenizer import GroundPosition, LocalContext, Tokenizer, TokenLayout
+from spatialnet.model.layout import TokenLayout, attention_mask, leave_out, presence
+from spatialnet.model.preparation import Statistics, checked_bands, normalised, resampled
+from spatialnet.model.tokenizer import GroundPosition, LocalContext, Tokenizer
 from spatialnet.presets import preset_named
 from spatialnet.sensors import Sensor
 from spatialnet.tasks import Task
@@ -49,11 +52,15 @@ class SpatialNetViT(nn.Module):
             term.
         fusion: `early` = the tokens of all sensors side by side (cost grows with the square of their number);
             `mean` = one grid that holds the mean over the sensors that are there.
-        patch: side of a patch in chip pixels; default by preset and chip size.
+        patch: side of a patch in pixels; default by preset and size.
         drop_path: stochastic depth of the last block, 0..1.
+        size: side in pixels to which chips are resampled before they are cut into patches, so that there is one grid
+            whatever their own size; 0 = as they are.
+        spatial: whether to have the spatial terms; presets without them never have.
+        patch_drop: share of the patches that a training step leaves out, at least 0, less than 1.
 
     Raises:
-        RecipeInvalid: no such preset or fusion, or a patch larger than the chip.
+        RecipeInvalid: no such preset or fusion, a patch larger than the chip, or a share outside its range.
         BandsDoNotMatch: no sensor, or two of one name.
         TargetsInvalid: no task, two of one name, or one called `features`.
     """
@@ -73,6 +80,9 @@ class SpatialNetViT(nn.Module):
         fusion: Fusion = "early",
         patch: int | None = None,
         drop_path: float = 0.0,
+        size: int = 0,
+        spatial: bool = True,
+        patch_drop: float = 0.0,
     ) -> None:
         super().__init__()
         self.sensors = {sensor.name: sensor for sensor in sensors}
@@ -87,12 +97,16 @@ class SpatialNetViT(nn.Module):
             raise RecipeInvalid(f"There is no fusion {fusion!r}. Use one of {', '.join(get_args(Fusion))}.")
         self.preset = preset_named(preset)
         self.chip_size, self.gsd_m, self.fusion, self.drop_path = chip_size, gsd_m, fusion, drop_path
-        self.patch = patch or self.preset.patch(chip_size)
-        if not 1 <= self.patch <= chip_size:
-            raise RecipeInvalid(
-                f"A patch of {self.patch} px does not fit a chip of {chip_size} px. Choose 1 to {chip_size}."
-            )
-        self.grid = self._grid(chip_size, chip_size)
+        self.size, self.spatial, self.patch_drop = size, spatial, patch_drop
+        side = size or chip_size
+        self.patch = patch or self.preset.patch(side)
+        if not 1 <= self.patch <= side:
+            raise RecipeInvalid(f"A patch of {self.patch} px does not fit a chip of {side} px. Choose 1 to {side}.")
+        if not 0 <= patch_drop < 1:
+            raise RecipeInvalid(f"patch_drop is {patch_drop!r}; it must be at least 0 and less than 1.")
+        self.grid = (max(1, round(side / self.patch)),) * 2
+        self.statistics = Statistics({})
+        self.checkpointing = False
         self._build(drop_path)
 
     def _build(self, drop_path: float) -> None:
@@ -103,8 +117,10 @@ class SpatialNetViT(nn.Module):
             {name: Tokenizer(sensor, dim, self.patch, self.preset.stem) for name, sensor in self.sensors.items()}
         )
         self.sensor_embed = nn.ParameterDict({name: nn.Parameter(torch.zeros(dim)) for name in self.sensors})
-        self.ground_position = GroundPosition(dim, self.gsd_m) if self.preset.spatial else None
-        self.local_context = LocalContext(dim) if self.preset.spatial else None
+        spatial = self.spatial and self.preset.spatial
+        reference = self.gsd_of(self.gsd_m, self.chip_size)
+        self.ground_position = GroundPosition(dim, reference) if spatial else None
+        self.local_context = LocalContext(dim) if spatial else None
         # timm's own parameters keep timm's names, so that its weights and layer groups carry over.
         self.cls_token, self.reg_token, self.pos_embed = (
             backbone.cls_token,
@@ -134,7 +150,8 @@ class SpatialNetViT(nn.Module):
             images: normalised pixels (batch, bands, height, width) of the model's only sensor, or a dict of
                 them by sensor name; a sensor that is not in the dict is absent from every chip.
             present: (batch,) bool per sensor, False where a chip lacks it; default True.
-            gsd: (batch,) metres per pixel of each chip; default the model's own.
+            gsd: (batch,) metres per pixel of each chip as `gsd_of` gives them, 0 where not known; default the model's
+                own.
             tasks: which tasks to answer; default all.
             return_features: also return the chips' embeddings.
 
@@ -167,28 +184,37 @@ class SpatialNetViT(nn.Module):
         by_sensor = self._by_sensor(images)
         first = next(iter(by_sensor.values()))
         batch, grid = first.shape[0], self._grid(*first.shape[-2:])
-        there = {name: self._there(name, present, batch, first.device) for name in by_sensor}
-        maps = []
-        for name, pixels in by_sensor.items():
-            tokens = self.tokenizers[name](pixels, grid) + self.sensor_embed[name][:, None, None]
-            # Not a product: an absent sensor's pixels may be NaN, and NaN times zero is NaN.
-            maps.append(torch.where(there[name][:, None, None, None], tokens, 0.0) if present else tokens)
-        groups = tuple(by_sensor)
-        shown = torch.stack(list(there.values()), 1)
-        if self.fusion == "mean":
-            maps = [torch.stack(maps).sum(0) / shown.sum(1).clamp_min(1).to(maps[0].dtype)[:, None, None, None]]
-            groups, shown = ("all",), shown.any(1, keepdim=True)
+        there = presence(list(by_sensor), present, first.device)
+        maps = {name: self._map(name, pixels, grid, there.get(name)) for name, pixels in by_sensor.items()}
+        mask = None
+        if self.fusion == "early":
+            mask = attention_mask([there.get(name) for name in maps], batch, grid, self.prefix)
+        elif len(maps) > 1:
+            shown = sum(
+                (there[name].float() if name in there else first.new_ones(()) for name in maps),
+                0.0 * first.new_ones(()),
+            )
+            total = torch.stack(list(maps.values())).sum(0)
+            maps = {"all": total / shown.clamp_min(1).to(total.dtype).reshape(-1, 1, 1, 1)}
+        else:
+            maps = {"all": next(iter(maps.values()))}
         terms = self._spatial_terms(grid, gsd)
-        maps = [self.local_context(m + terms) if self.local_context else m + terms for m in maps]
-        sequence = torch.cat([self._prefix(batch).to(maps[0].dtype), *(m.flatten(2).transpose(1, 2) for m in maps)], 1)
-        layout = TokenLayout(groups, grid, self.prefix, self._mask(shown, grid) if present else None)
-        sequence = self.norm_pre(self.pos_drop(sequence))
-        return sequence, layout
+        placed = [self.local_context(m + terms) if self.local_context else m + terms for m in maps.values()]
+        patches = [one.flatten(2).transpose(1, 2) for one in placed]
+        sequence = self.pos_drop(torch.cat([self._prefix(batch).to(patches[0].dtype), *patches], 1))
+        layout = TokenLayout(tuple(maps), grid, self.prefix, mask)
+        if self.training and self.patch_drop:
+            sequence, layout = leave_out(sequence, layout, self.patch_drop)
+        return self.norm_pre(sequence), layout
 
     def encode(self, tokens: Tensor, layout: TokenLayout) -> Tensor:
         """The sequence after all blocks and the final norm: (batch, tokens, dim)."""
+        again = self.checkpointing and self.training and torch.is_grad_enabled()
         for block in self.blocks:
-            tokens = block(tokens, attn_mask=layout.mask)
+            if again:
+                tokens = checkpoint(block, tokens, attn_mask=layout.mask, use_reentrant=False)
+            else:
+                tokens = block(tokens, attn_mask=layout.mask)
         final: Tensor = self.norm(tokens)
         return final
 
@@ -213,7 +239,9 @@ class SpatialNetViT(nn.Module):
         return {name: self.heads[name](features[:, i]) for i, name in enumerate(self._chosen(tasks))}
 
     @torch.no_grad()
-    def prepare(self, images: Mapping[str, npt.NDArray[Any]], *, overwrite: bool = False) -> dict[str, Tensor]:
+    def prepare(
+        self, images: Mapping[str, npt.NDArray[Any]], *, overwrite: bool = False, dataset: str | None = None
+    ) -> dict[str, Tensor]:
         """Pixels in sensor units (batch, bands, height, width) as normalised float32 tensors on the model's device.
 
         Pixels without data (NaN) become 0, which is the band's mean.
@@ -221,33 +249,61 @@ class SpatialNetViT(nn.Module):
         Args:
             images: per sensor name.
             overwrite: the arrays are not needed any more and may be worked on in place.
+            dataset: whose statistics to normalise with; those of the first data set where it is None or unknown.
         """
-        device = self.device
         ready = {}
         for name, pixels in images.items():
             tokenizer = self.tokenizer(name)
-            tensor = torch.from_numpy(np.require(pixels, np.float32, ["C", "W"])).to(device)
-            # A product is several times faster than a division over as many pixels.
-            mean, scale = tokenizer.mean[:, None, None], tokenizer.std.reciprocal()[:, None, None]
-            scaled = (tensor.sub_(mean) if overwrite else tensor.sub(mean)).mul_(scale)
-            ready[name] = torch.nan_to_num_(scaled, nan=0.0, posinf=0.0, neginf=0.0)
+            bands = self.statistics.get(dataset, name) or (tokenizer.mean, tokenizer.std)
+            ready[name] = normalised(pixels, bands, self.device, overwrite=overwrite)
         return ready
 
+    def resample(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Normalised images in the size that the tokenisers want, so that they need not be resampled again."""
+        grid = self._grid(*next(iter(self._by_sensor(images).values())).shape[-2:])
+        size = (grid[0] * self.patch, grid[1] * self.patch)
+        return {name: resampled(pixels, size) for name, pixels in images.items()}
+
+    def gsd_of(self, gsd_m: float, chip_size: int) -> float:
+        """Metres per pixel that chips of a data set have when they enter the tokenisers; 0 where not known.
+
+        Args:
+            gsd_m: metres per pixel of the data set's chips; 0 = not known.
+            chip_size: side of its chips in pixels.
+        """
+        return gsd_m * chip_size / (self.grid[0] * self.patch) if self.size else gsd_m
+
     @torch.no_grad()
-    def set_statistics(self, statistics: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> None:
+    def set_statistics(
+        self, statistics: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], dataset: str | None = None
+    ) -> None:
         """Set the normalisation: mean and standard deviation per band, by sensor name.
+
+        Args:
+            statistics: per sensor.
+            dataset: whose they are; the first data set with a sensor also gives the model's own for it. None = the
+                model's own only.
 
         Raises:
             BandsDoNotMatch: an unknown sensor, or another number of bands.
         """
-        for name, (mean, std) in statistics.items():
-            tokenizer = self.tokenizer(name)
-            if np.shape(mean) != tuple(tokenizer.mean.shape) or np.shape(std) != tuple(tokenizer.std.shape):
-                raise BandsDoNotMatch(
-                    f"Statistics of {name} have {np.size(mean)} values for {len(tokenizer.mean)} bands."
-                )
-            tokenizer.mean.copy_(torch.as_tensor(np.asarray(mean, np.float32)))
-            tokenizer.std.copy_(torch.as_tensor(np.asarray(std, np.float32)).clamp_min(1e-6))
+        checked = {n: checked_bands(n, values, len(self.tokenizer(n).mean)) for n, values in statistics.items()}
+        for name, bands in checked.items():
+            if dataset is None or self.statistics.put(dataset, name, bands):
+                self.tokenizer(name).mean.copy_(bands[0])
+                self.tokenizer(name).std.copy_(bands[1])
+
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether training computes the blocks' activations again in the backward pass: less memory, about a third more time."""
+        self.checkpointing = on
+
+    def freeze_backbone(self, tune: str, tuned_blocks: int = 0) -> None:
+        """Let only some parameters learn, see `spatialnet.model.tuning.freeze`; `all` lets every one learn again."""
+        tuning.freeze(self, tune, tuned_blocks)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """The parameters that pretrained weights fill, see `spatialnet.model.tuning.is_new`."""
+        return tuning.backbone_parameters(self)
 
     @property
     def device(self) -> torch.device:
@@ -264,6 +320,10 @@ class SpatialNetViT(nn.Module):
             "gsd_m": self.gsd_m,
             "fusion": self.fusion,
             "patch": self.patch,
+            "size": self.size,
+            "spatial": self.spatial,
+            "patch_drop": self.patch_drop,
+            "statistics": self.statistics.to_dict(),
         }
 
     @classmethod
@@ -274,7 +334,7 @@ class SpatialNetViT(nn.Module):
             CheckpointDoesNotFit: values are missing or malformed.
         """
         try:
-            return cls(
+            model = cls(
                 [Sensor.from_dict(values) for values in config["sensors"]],
                 [Task.from_dict(values) for values in config["tasks"]],
                 str(config["preset"]),
@@ -282,23 +342,18 @@ class SpatialNetViT(nn.Module):
                 gsd_m=float(config["gsd_m"]),
                 fusion=config["fusion"],
                 patch=int(config["patch"]),
+                size=int(config.get("size", 0)),
+                spatial=bool(config.get("spatial", True)),
+                patch_drop=float(config.get("patch_drop", 0.0)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            model.statistics = Statistics(config.get("statistics", {}))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointDoesNotFit(f"The model's description lacks or garbles {error}. Train it again.") from error
+        return model
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layer groups for timm's layer decay: what is pretrained sits low.
-
-        Everything new (tokenisers, sensor codes, spatial terms, queries, heads) matches nothing, which is the head group:
-        in the stem its rate would be too small to learn.
-        """
-        return {
-            "stem": r"^(?:cls_token|reg_token|pos_embed|norm_pre)",
-            "blocks": [
-                (r"^blocks\.(\d+)" if not coarse else r"^blocks", None),
-                (r"^norm\.", (99999,)),  # with the last block, as timm does
-            ],
-        }
+        """Layer groups for timm's layer decay, see `spatialnet.model.tuning.group_matcher`."""
+        return tuning.group_matcher(self, coarse=coarse)
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that weight decay must leave alone, beside one-dimensional ones."""
@@ -336,20 +391,20 @@ class SpatialNetViT(nn.Module):
         return {name: images[name] for name in self.sensors if name in images}
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
+        if self.size:
+            return self.grid
         return max(1, round(height / self.patch)), max(1, round(width / self.patch))
 
-    @staticmethod
-    def _there(name: str, present: Mapping[str, Tensor] | None, batch: int, device: torch.device) -> Tensor:
-        if present is None or name not in present:
-            return torch.ones(batch, dtype=torch.bool, device=device)
-        return present[name].to(device=device, dtype=torch.bool)
-
-    def _mask(self, shown: Tensor, grid: tuple[int, int]) -> Tensor:
-        patches = shown.repeat_interleave(grid[0] * grid[1], 1)
-        # A chip without any sensor attends to its zero tokens: a constant answer, not NaN.
-        patches = patches | ~shown.any(1, keepdim=True)
-        prefix = patches.new_ones(len(patches), self.prefix)
-        return torch.cat([prefix, patches], 1)[:, None, None, :]
+    def _map(self, name: str, pixels: Tensor, grid: tuple[int, int], there: Tensor | None) -> Tensor:
+        """Tokens of one sensor as a map (batch, dim, *grid); zeros for chips that lack it."""
+        if there is None:
+            tokens: Tensor = self.tokenizers[name](pixels, grid)
+            return tokens + self.sensor_embed[name][:, None, None]
+        # Chosen, not multiplied, and before the kernels: an absent sensor's pixels may be NaN, and NaN times zero is
+        # NaN, in the answer and in the gradient of the kernels.
+        chips = there[:, None, None, None]
+        tokens = self.tokenizers[name](torch.where(chips, pixels, 0.0), grid) + self.sensor_embed[name][:, None, None]
+        return torch.where(chips, tokens, 0.0)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor | None:
         if self.pos_embed is None or grid == self.grid:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from spatialnet.errors import BandsDoNotMatch
+from spatialnet.model.preparation import resampled
 from spatialnet.sensors import Sensor
 
 VISIBLE_NM = (660.0, 560.0, 480.0)
@@ -19,46 +18,13 @@ VISIBLE_NM = (660.0, 560.0, 480.0)
 VISIBLE_TOLERANCE_NM = 50.0
 
 
-@dataclass(frozen=True)
-class TokenLayout:
-    """Where each token of a sequence comes from.
-
-    The sequence is `prefix` tokens (class token, registers), then one grid of patches per group, row by row.
-
-    Attributes:
-        groups: sensor names in token order; the one group `all` where sensors are fused to a mean.
-        grid: patches per (column, row), that is (height, width) of each group's grid.
-        prefix: how many tokens belong to no patch.
-        mask: (batch, 1, 1, tokens) bool, True where a token may be attended to; None when every token may.
-    """
-
-    groups: tuple[str, ...]
-    grid: tuple[int, int]
-    prefix: int
-    mask: Tensor | None = None
-
-    @property
-    def count(self) -> int:
-        """Tokens in the sequence."""
-        return self.prefix + len(self.groups) * self.grid[0] * self.grid[1]
-
-    def grids(self, values: Tensor) -> dict[str, Tensor]:
-        """Values per token (..., tokens) as one map per group (..., height, width); prefix tokens are left out."""
-        height, width = self.grid
-        parts = values[..., self.prefix :].reshape(*values.shape[:-1], len(self.groups), height, width)
-        return {name: parts[..., i, :, :] for i, name in enumerate(self.groups)}
-
-    def usable(self, batch: int, device: torch.device) -> Tensor:
-        """(batch, tokens) bool: True for patches that are there, False for prefix tokens and absent sensors."""
-        there = torch.ones(batch, self.count, dtype=torch.bool, device=device)
-        there[:, : self.prefix] = False
-        return there if self.mask is None else there & self.mask[:, 0, 0]
-
-
 class Tokenizer(nn.Module):
     """Bands of one sensor -> tokens of one patch grid.
 
     Holds the sensor's normalisation, so that a checkpoint carries it.
+
+    Attributes:
+        pretrained: whether every kernel was learnt before, by a model that saw the same bands.
 
     Shape:
         images (batch, bands, height, width), normalised, any size; result (batch, dim, grid, grid).
@@ -71,6 +37,7 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.sensor = sensor
         self.patch = patch
+        self.pretrained = False
         bands = len(sensor.bands)
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("std", torch.ones(bands))
@@ -100,11 +67,7 @@ class Tokenizer(nn.Module):
                 f"Images of {self.sensor.name} have shape {tuple(images.shape)}; (batch, "
                 f"{len(self.sensor.bands)} bands, height, width) is wanted. Give the bands in the sensor's order."
             )
-        size = (grid[0] * self.patch, grid[1] * self.patch)
-        if tuple(images.shape[-2:]) != size:
-            images = F.interpolate(
-                images, size=size, mode="bilinear", align_corners=False, antialias=images.shape[-1] > size[1]
-            )
+        images = resampled(images, (grid[0] * self.patch, grid[1] * self.patch))
         tokens: Tensor = self.proj(self.stem(images))
         return tokens
 
@@ -119,6 +82,7 @@ class Tokenizer(nn.Module):
         self.proj.weight.copy_(kernel_from_rgb(weight, self.sensor))
         if self.proj.bias is not None:
             self.proj.bias.copy_(bias) if bias is not None else self.proj.bias.zero_()
+        self.pretrained = len(visible_bands(self.sensor)) == len(self.sensor.bands)
 
 
 def kernel_from_rgb(weight: Tensor, sensor: Sensor) -> Tensor:
@@ -141,14 +105,22 @@ def kernel_from_rgb(weight: Tensor, sensor: Sensor) -> Tensor:
     if sensor.kind != "optical":
         return mean.repeat(1, bands, 1, 1)
     kernel = (mean * (3.0 / bands)).repeat(1, bands, 1, 1)
-    free = set(range(bands))
-    for channel, wanted in enumerate(VISIBLE_NM):
-        near = [(abs(sensor.wavelengths_nm[i] - wanted), i) for i in sorted(free)]
-        distance, band = min(near, default=(math.inf, -1))
-        if distance <= VISIBLE_TOLERANCE_NM:
-            kernel[:, band] = weight[:, channel]
-            free.discard(band)
+    for channel, band in visible_bands(sensor).items():
+        kernel[:, band] = weight[:, channel]
     return kernel
+
+
+def visible_bands(sensor: Sensor) -> dict[int, int]:
+    """Which band stands for red (0), green (1) and blue (2), where one does; each band for one colour at most."""
+    found: dict[int, int] = {}
+    if sensor.kind != "optical":
+        return found
+    for channel, wanted in enumerate(VISIBLE_NM):
+        free = [i for i in range(len(sensor.bands)) if i not in found.values()]
+        distance, band = min(((abs(sensor.wavelengths_nm[i] - wanted), i) for i in free), default=(math.inf, -1))
+        if distance <= VISIBLE_TOLERANCE_NM:
+            found[channel] = band
+    return found
 
 
 class GroundPosition(nn.Module):
@@ -175,13 +147,17 @@ class GroundPosition(nn.Module):
 
         Args:
             grid: patches per (column, row).
-            gsd: (batch,) metres per pixel of each chip; None when all have the model's own.
+            gsd: (batch,) metres per pixel of each chip; 0 or NaN = not known, which counts as the model's own; None when
+                all have the model's own.
 
         Returns:
             (batch or 1, dim, *grid).
         """
         device = self.gate.device
-        scale = torch.ones(1, device=device) if gsd is None else gsd.to(device).float() / self.gsd_m
+        scale = torch.ones(1, device=device)
+        if gsd is not None and self.gsd_m > 0:
+            scale = gsd.to(device).float() / self.gsd_m
+            scale = torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
         rows = torch.arange(grid[0], device=device).float() + 0.5
         columns = torch.arange(grid[1], device=device).float() + 0.5
         by_row = (scale[:, None, None] * rows[None, :, None] * self.frequencies).permute(0, 2, 1)
