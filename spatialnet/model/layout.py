@@ -92,6 +92,22 @@ def attention_mask(there: Sequence[Tensor | None], batch: int, grid: tuple[int, 
     return torch.cat([patches.new_ones(batch, prefix), patches], 1)[:, None, None, :]
 
 
+def masked_mean(maps: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """The mean over the sensors that each chip has: (batch, dim, height, width); zeros where it has none.
+
+    Args:
+        maps: per sensor its token map, zeros for chips that lack it, and which chips have it, (batch,) bool; None = all.
+    """
+    first = maps[0][0]
+    if len(maps) == 1:
+        return first
+    total, count = torch.zeros_like(first), first.new_zeros(1)
+    for tokens, there in maps:
+        total = total + tokens
+        count = count + (1 if there is None else there.to(count.dtype))
+    return total / count.clamp_min(1).reshape(-1, 1, 1, 1)
+
+
 def leave_out(tokens: Tensor, layout: TokenLayout, share: float) -> tuple[Tensor, TokenLayout]:
     """Leave out a random share of the patches of each chip; at least one stays. Patches of absent sensors go first.
 

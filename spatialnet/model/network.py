@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
-import numpy.typing as npt
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
@@ -15,8 +14,8 @@ from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, RecipeInval
 from spatialnet.model import tuning
 from spatialnet.model.backbone import build_backbone
 from spatialnet.model.heads import Head, Pooled, TaskQueries
-from spatialnet.model.layout import TokenLayout, attention_mask, leave_out, presence
-from spatialnet.model.preparation import Statistics, checked_bands, normalised, resampled
+from spatialnet.model.layout import TokenLayout, attention_mask, leave_out, masked_mean, presence
+from spatialnet.model.preparation import Preparation, Statistics
 from spatialnet.model.tokenizer import GroundPosition, LocalContext, Tokenizer
 from spatialnet.presets import preset_named
 from spatialnet.sensors import Sensor
@@ -28,7 +27,7 @@ FEATURES = "features"
 """The key under which `forward` returns pooled features; no task may have this name."""
 
 
-class SpatialNetViT(nn.Module):
+class SpatialNetViT(Preparation):
     """A multi-task vision transformer for any set of sensors.
 
     Each sensor has a tokeniser; all put their tokens on one grid. Tokens get learned positions, a
@@ -181,23 +180,16 @@ class SpatialNetViT(nn.Module):
         gsd: Tensor | None = None,
     ) -> tuple[Tensor, TokenLayout]:
         """The sequence that enters the first block: (batch, tokens, dim), and where each token comes from."""
-        by_sensor = self._by_sensor(images)
+        by_sensor = self.by_sensor(images)
         first = next(iter(by_sensor.values()))
-        batch, grid = first.shape[0], self._grid(*first.shape[-2:])
+        batch, grid = first.shape[0], self.grid_of(*first.shape[-2:])
         there = presence(list(by_sensor), present, first.device)
         maps = {name: self._map(name, pixels, grid, there.get(name)) for name, pixels in by_sensor.items()}
         mask = None
         if self.fusion == "early":
             mask = attention_mask([there.get(name) for name in maps], batch, grid, self.prefix)
-        elif len(maps) > 1:
-            shown = sum(
-                (there[name].float() if name in there else first.new_ones(()) for name in maps),
-                0.0 * first.new_ones(()),
-            )
-            total = torch.stack(list(maps.values())).sum(0)
-            maps = {"all": total / shown.clamp_min(1).to(total.dtype).reshape(-1, 1, 1, 1)}
         else:
-            maps = {"all": next(iter(maps.values()))}
+            maps = {"all": masked_mean([(tokens, there.get(name)) for name, tokens in maps.items()])}
         terms = self._spatial_terms(grid, gsd)
         placed = [self.local_context(m + terms) if self.local_context else m + terms for m in maps.values()]
         patches = [one.flatten(2).transpose(1, 2) for one in placed]
@@ -238,61 +230,6 @@ class SpatialNetViT(nn.Module):
         """Logits per task from pooled features (batch, tasks, dim), in the order of `tasks`."""
         return {name: self.heads[name](features[:, i]) for i, name in enumerate(self._chosen(tasks))}
 
-    @torch.no_grad()
-    def prepare(
-        self, images: Mapping[str, npt.NDArray[Any]], *, overwrite: bool = False, dataset: str | None = None
-    ) -> dict[str, Tensor]:
-        """Pixels in sensor units (batch, bands, height, width) as normalised float32 tensors on the model's device.
-
-        Pixels without data (NaN) become 0, which is the band's mean.
-
-        Args:
-            images: per sensor name.
-            overwrite: the arrays are not needed any more and may be worked on in place.
-            dataset: whose statistics to normalise with; those of the first data set where it is None or unknown.
-        """
-        ready = {}
-        for name, pixels in images.items():
-            tokenizer = self.tokenizer(name)
-            bands = self.statistics.get(dataset, name) or (tokenizer.mean, tokenizer.std)
-            ready[name] = normalised(pixels, bands, self.device, overwrite=overwrite)
-        return ready
-
-    def resample(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Normalised images in the size that the tokenisers want, so that they need not be resampled again."""
-        grid = self._grid(*next(iter(self._by_sensor(images).values())).shape[-2:])
-        size = (grid[0] * self.patch, grid[1] * self.patch)
-        return {name: resampled(pixels, size) for name, pixels in images.items()}
-
-    def gsd_of(self, gsd_m: float, chip_size: int) -> float:
-        """Metres per pixel that chips of a data set have when they enter the tokenisers; 0 where not known.
-
-        Args:
-            gsd_m: metres per pixel of the data set's chips; 0 = not known.
-            chip_size: side of its chips in pixels.
-        """
-        return gsd_m * chip_size / (self.grid[0] * self.patch) if self.size else gsd_m
-
-    @torch.no_grad()
-    def set_statistics(
-        self, statistics: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], dataset: str | None = None
-    ) -> None:
-        """Set the normalisation: mean and standard deviation per band, by sensor name.
-
-        Args:
-            statistics: per sensor.
-            dataset: whose they are; the first data set with a sensor also gives the model's own for it. None = the
-                model's own only.
-
-        Raises:
-            BandsDoNotMatch: an unknown sensor, or another number of bands.
-        """
-        checked = {n: checked_bands(n, values, len(self.tokenizer(n).mean)) for n, values in statistics.items()}
-        for name, bands in checked.items():
-            if dataset is None or self.statistics.put(dataset, name, bands):
-                self.tokenizer(name).mean.copy_(bands[0])
-                self.tokenizer(name).std.copy_(bands[1])
-
     def set_checkpointing(self, on: bool) -> None:
         """Whether training computes the blocks' activations again in the backward pass: less memory, about a third more time."""
         self.checkpointing = on
@@ -304,11 +241,6 @@ class SpatialNetViT(nn.Module):
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters that pretrained weights fill, see `spatialnet.model.tuning.is_new`."""
         return tuning.backbone_parameters(self)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
 
     def config(self) -> dict[str, Any]:
         """JSON-ready values from which `from_config` builds the same architecture."""
@@ -359,41 +291,11 @@ class SpatialNetViT(nn.Module):
         """Names of parameters that weight decay must leave alone, beside one-dimensional ones."""
         return {"cls_token", "reg_token", "pos_embed", "queries.query"}
 
-    def tokenizer(self, name: str) -> Tokenizer:
-        """The tokeniser of a sensor.
-
-        Raises:
-            BandsDoNotMatch: the model has no such sensor.
-        """
-        if name not in self.sensors:
-            raise BandsDoNotMatch(f"Sensor {name[:64]!r} is unknown to this model; it has {', '.join(self.sensors)}.")
-        tokenizer = self.tokenizers[name]
-        assert isinstance(tokenizer, Tokenizer)  # noqa: S101 - tells the type checker what the module dict holds
-        return tokenizer
-
     def _chosen(self, tasks: Sequence[str] | None) -> list[str]:
         unknown = [name for name in tasks or () if name not in self.tasks]
         if unknown:
             raise TargetsInvalid(f"This model has no task {unknown[0][:64]!r}; it has {', '.join(self.tasks)}.")
         return list(self.tasks) if tasks is None else list(tasks)
-
-    def _by_sensor(self, images: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
-        if isinstance(images, Tensor):
-            if len(self.sensors) != 1:
-                raise BandsDoNotMatch(
-                    f"This model has sensors {', '.join(self.sensors)}: give a dict of images by sensor."
-                )
-            return {next(iter(self.sensors)): images}
-        for name in images:
-            self.tokenizer(name)
-        if not images:
-            raise BandsDoNotMatch(f"No images were given. Give at least one of {', '.join(self.sensors)}.")
-        return {name: images[name] for name in self.sensors if name in images}
-
-    def _grid(self, height: int, width: int) -> tuple[int, int]:
-        if self.size:
-            return self.grid
-        return max(1, round(height / self.patch)), max(1, round(width / self.patch))
 
     def _map(self, name: str, pixels: Tensor, grid: tuple[int, int], there: Tensor | None) -> Tensor:
         """Tokens of one sensor as a map (batch, dim, *grid); zeros for chips that lack it."""

@@ -157,14 +157,15 @@ def warm_start(model: SpatialNetViT, path: Path) -> dict[str, Any]:
         as they were.
 
     Raises:
-        CheckpointDoesNotFit: the run has another preset, patch or chip size, or the file cannot be read.
+        CheckpointDoesNotFit: the run has another preset, patch, size or fusion, or the file cannot be read.
     """
     tensors, metadata = read_tensors(path)
     config = metadata.get("config", {})
-    for key, mine in model.config().items():
-        if key in ("preset", "patch", "chip_size", "fusion") and config.get(key) != mine:
+    before, wanted = ({**c, "size": c.get("size") or c.get("chip_size")} for c in (config, model.config()))
+    for key in ("preset", "patch", "size", "fusion"):
+        if before.get(key) != wanted[key]:
             raise CheckpointDoesNotFit(
-                f"The parent run has {key} {config.get(key)!r} and this recipe {mine!r}. "
+                f"The parent run has {key} {before.get(key)!r} and this recipe {wanted[key]!r}. "
                 "Use the parent's value, or no parent."
             )
     heads = {task["name"]: task["classes"] for task in config["tasks"]}
@@ -181,6 +182,8 @@ def warm_start(model: SpatialNetViT, path: Path) -> dict[str, Any]:
             own.copy_(tensors[name])
         else:
             fresh.append(name)
+    for name in model.sensors:
+        model.tokenizer(name).pretrained = not any(part.startswith(f"tokenizers.{name}.") for part in fresh)
     return {
         "name": "parent", "title": "weights of the parent run", "source": path.parent.name, "sha256": _digest(tensors),
         "licence": "", "fresh": fresh,

@@ -168,7 +168,7 @@ def test_the_parts_of_a_step_add_up_to_the_whole(options):
         for rows in (slice(0, 1), slice(1, 4))
     ]
     for name in whole.tasks:
-        assert parts[0].tasks[name] + parts[1].tasks[name] == pytest.approx(whole.tasks[name].item(), rel=1e-5)
+        assert sum(values(part)[name] for part in parts) == pytest.approx(values(whole)[name], rel=1e-5)
         assert float(parts[0].share[name] + parts[1].share[name]) == pytest.approx(1)
         assert whole.share[name] == 1
     for part in parts:
