@@ -107,3 +107,11 @@ class NotEnoughDisk(SpatialNetError):
 
 class ViewRefused(SpatialNetError):
     """A view of a page cannot be saved: no name, too many, or too long."""
+
+
+class OutOfMemory(SpatialNetError):
+    """Memory of the device or the machine ran out; what was saved last is whole."""
+
+
+class DeviceUnavailable(SpatialNetError):
+    """A device was asked for that this machine has not, or a GPU stopped answering."""
