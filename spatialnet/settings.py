@@ -40,6 +40,11 @@ class Settings:
         return self.workspace / "runs"
 
     @property
+    def ablations(self) -> Path:
+        """One folder per ablation, with its own runs inside."""
+        return self.workspace / "ablations"
+
+    @property
     def jobs(self) -> Path:
         """One folder per job: its specification and its log."""
         return self.workspace / "jobs"
@@ -113,6 +118,7 @@ def load_settings(workspace: Path | None = None) -> Settings:
         root,
         settings.datasets,
         settings.runs,
+        settings.ablations,
         settings.jobs,
         settings.cache,
         settings.weights,
