@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spatialnet.errors import TargetsInvalid
-from spatialnet.tasks import UNKNOWN_CLASS, Task
+from spatialnet.tasks import COUNT_EDGES, UNKNOWN_CLASS, Task
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -26,8 +26,9 @@ def metrics(task: Task, probabilities: npt.NDArray[Any], targets: npt.NDArray[An
     Returns:
         `multiclass`: accuracy, macro_f1 (over the classes that occur in the targets). `multilabel`: mean_ap
         (over the classes that occur), micro_f1 at 0.5. `binary`: balanced_accuracy, f1 of class 1, accuracy.
-        `count`: mae, rmse. All in 0..1 but for `count`, which is in counts. Empty when no target is known; a
-        metric that the known targets do not define (no class occurs) is left out.
+        `count`: mae and rmse in counts, binned_accuracy (how often the count lies in the right one of
+        `spatialnet.tasks.COUNT_BINS`). All others in 0..1. Empty when no target is known; a metric that the known
+        targets do not define (no class occurs) is left out.
 
     Raises:
         TargetsInvalid: shapes do not fit the task.
@@ -48,8 +49,7 @@ def metrics(task: Task, probabilities: npt.NDArray[Any], targets: npt.NDArray[An
         return _multilabel(probabilities, targets, known)
     if task.kind == "binary":
         return _binary(probabilities[known], targets[known] > 0.5)
-    error = (probabilities - targets)[known]
-    return {"mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean()))} if known.any() else {}
+    return _count(probabilities[known], targets[known])
 
 
 def higher_is_better(metric: str) -> bool:
@@ -108,4 +108,16 @@ def _binary(probabilities: Floats, actual: npt.NDArray[np.bool_]) -> dict[str, f
         "accuracy": float((predicted == actual).mean()),
         "balanced_accuracy": float(np.mean(recalls)),
         "f1": _f1(predicted, actual),
+    }
+
+
+def _count(counts: Floats, targets: Floats) -> dict[str, float]:
+    if not len(targets):
+        return {}
+    error = counts - targets
+    said, wanted = (np.searchsorted(COUNT_EDGES, values) for values in (counts, targets))
+    return {
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt((error**2).mean())),
+        "binned_accuracy": float((said == wanted).mean()),
     }

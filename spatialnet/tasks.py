@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,17 @@ TaskKind = Literal["multiclass", "multilabel", "binary", "count"]
 
 UNKNOWN_CLASS = -100
 """What a multiclass target holds where nothing is known. Every other kind uses NaN. Unknown is never "no"."""
+
+COUNT_BINS = ("0", "1-10", "11-100", "101-1000", ">1000")
+"""The ranges in which counts are read out. Source: RSVQA (Lobry et al. 2020, IEEE TGRS 58:8555)."""
+
+COUNT_EDGES = (0.5, 10.5, 100.5, 1000.5)
+"""A count belongs to the bin whose number is how many of these lie below it, as if it were rounded first."""
+
+
+def count_bin(count: float) -> str:
+    """The range of `COUNT_BINS` that a count, at least 0, belongs to."""
+    return COUNT_BINS[bisect_left(COUNT_EDGES, count)]
 
 
 @dataclass(frozen=True)

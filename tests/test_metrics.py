@@ -4,7 +4,7 @@ from sklearn import metrics as peer
 
 from spatialnet.errors import TargetsInvalid
 from spatialnet.metrics import average_precision, higher_is_better, metrics
-from spatialnet.tasks import Task
+from spatialnet.tasks import Task, count_bin
 
 LAND = Task("land_use", "multiclass", ("a", "b", "c"))
 PRESENCE = Task("presence", "multilabel", ("a", "b", "c"))
@@ -47,7 +47,24 @@ def test_binary_balanced_accuracy_weighs_both_classes_alike():
 
 def test_count_errors_are_in_counts():
     found = metrics(CARS, np.array([[2.0], [0.0], [7.0]]), np.array([[5.0], [0.0], [np.nan]]))
-    assert found == {"mae": pytest.approx(1.5), "rmse": pytest.approx(np.sqrt(4.5))}
+    # 2 and 5 lie in one bin, 1-10
+    assert found == {"mae": pytest.approx(1.5), "rmse": pytest.approx(np.sqrt(4.5)), "binned_accuracy": 1.0}
+
+
+def test_binned_accuracy_is_the_share_of_counts_in_the_right_range():
+    said = np.array([[0.4], [0.6], [10.4], [10.6], [100.0], [101.0], [999.0], [5000.0], [3.0]])
+    true = np.array([[0.0], [0.0], [1.0], [10.0], [11.0], [1000.0], [1001.0], [1001.0], [np.nan]])
+    # right: 0.4 as 0, 10.4 as 1-10, 100 as 11-100, 101 as 101-1000, 5000 as >1000
+    assert metrics(CARS, said, true)["binned_accuracy"] == pytest.approx(5 / 8)
+
+
+@pytest.mark.parametrize("count", [0, 0.5, 0.51, 1, 10, 10.5, 11, 100, 100.5, 100.6, 1000, 1000.5, 1001, 1e9])
+def test_the_range_of_a_count_is_that_of_the_rounded_count(count):
+    inside = {"0": (0, 0), "1-10": (1, 10), "11-100": (11, 100), "101-1000": (101, 1000), ">1000": (1001, 1e12)}
+    low, high = inside[count_bin(count)]
+    assert low <= np.round(count) <= high
+    alike = np.array([[float(np.round(count))]])
+    assert metrics(CARS, np.array([[float(count)]]), alike)["binned_accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("task", [LAND, PRESENCE, URBAN, CARS], ids=lambda task: task.kind)

@@ -27,8 +27,11 @@ from spatialnet.errors import (
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.requests import newest_done, request_sample, request_training
 from spatialnet.jobs.services import Services, services
+from spatialnet.joint import part_of
+from spatialnet.predict.table import read_predictions
 from spatialnet.recipe import Recipe, sample_recipe
 from spatialnet.runs import Run, list_runs, open_run
+from spatialnet.summary import chip_summary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,6 +126,9 @@ def _explain(options: argparse.Namespace) -> int:
     finally:
         shared.compute.stop()
     badge = facts["faithfulness"]
+    scores = read_predictions(part_of(run.folder, data.name) / "predictions.parquet", data.tasks) if run.done else {}
+    if text := chip_summary(data.tasks, scores, options.chip):
+        print(text)
     print(f"{task.label} = {name}: {facts['info']['probability'][0]:.3f}")
     print(f"faithfulness: {badge['verdict']} (margin {badge['margin']:.1f}). {badge['sentence']}")
     print(f"picture: {shared.settings.cache / 'overlays' / (facts['picture'] + '.png')}")

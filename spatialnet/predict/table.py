@@ -50,10 +50,12 @@ def read_predictions(path: Path, tasks: Sequence[Task]) -> Scores:
         raise RunNotFound(
             f"The predictions of run {path.parent.name} cannot be read ({error}). Train it again."
         ) from error
+    columns = {task.name: [f"{task.name}:{name}" for name in task.classes] for task in tasks}
+    # A task whose classes were changed since is one that the run does not answer.
     return {
-        task.name: table[[f"{task.name}:{name}" for name in task.classes]].to_numpy(np.float32)
-        for task in tasks
-        if f"{task.name}:{task.classes[0]}" in table
+        name: table[wanted].to_numpy(np.float32)
+        for name, wanted in columns.items()
+        if set(wanted) <= set(table.columns)
     }
 
 

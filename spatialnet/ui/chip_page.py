@@ -8,9 +8,15 @@ import streamlit as st
 
 from spatialnet.datasets.catalogue import target_facts, target_text
 from spatialnet.datasets.packed import SPLITS, PackedChips
+from spatialnet.errors import SpatialNetError
+from spatialnet.jobs.requests import newest_done
 from spatialnet.jobs.services import services
+from spatialnet.runs import list_runs
+from spatialnet.summary import chip_summary
 from spatialnet.ui import markup
 from spatialnet.ui.corrections import split_note
+from spatialnet.ui.frame import show_error
+from spatialnet.ui.inspector import run_scores
 from spatialnet.ui.maps import draw_map
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick
@@ -48,6 +54,7 @@ def chip_page(data: PackedChips, chip: int) -> None:
     with left:
         _sensors(data, chip)
     with right:
+        _said(data, chip)
         _targets(data, chip)
         _split(data, chip)
         _ground(data, chip, row)
@@ -111,6 +118,21 @@ def _own(data: PackedChips, chip: int, one: Shown) -> Shown:
     )
     text = f"{one.sensor.label}, {one.name.lower()}: {', '.join(parts)} (this chip's percentiles {_OWN[0]:g} to {_OWN[1]:g})"
     return Shown(one.sensor, one.name, one.bands, tuple(low.tolist()), tuple(high.tolist()), text)
+
+
+def _said(data: PackedChips, chip: int) -> None:
+    """What the newest finished run says of the chip, in one sentence."""
+    run = newest_done(list_runs(services().settings, data.name))
+    if run is None:
+        return
+    try:
+        text = chip_summary(data.tasks, run_scores(run, data), chip)
+    except SpatialNetError as error:
+        show_error(error)
+        return
+    if text:
+        st.write(markup.plain(text))
+        st.caption(f"As run {markup.plain(run.title)} sees it.")
 
 
 def _targets(data: PackedChips, chip: int) -> None:

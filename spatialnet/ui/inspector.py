@@ -14,9 +14,11 @@ from spatialnet.errors import SpatialNetError
 from spatialnet.explain.methods import METHODS
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.services import services
+from spatialnet.joint import part_of
 from spatialnet.label.store import Answer
 from spatialnet.predict.table import Scores, answer, read_predictions
 from spatialnet.runs import Run
+from spatialnet.summary import chip_summary, count_text
 from spatialnet.tasks import Task
 from spatialnet.ui import markup
 from spatialnet.ui.corrections import correction_buttons, retrain_button, shown_refusal, split_note, undo_label
@@ -27,10 +29,14 @@ from spatialnet.web import addresses
 from spatialnet.web.colours import class_colours
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs={Run: lambda run: run.name})
-def run_scores(run: Run) -> Scores:
-    """A run's scores. Those of a finished run never change, so its name is enough to know them by."""
-    return read_predictions(run.folder / "predictions.parquet", run.tasks)
+@st.cache_data(
+    max_entries=16,
+    show_spinner=False,
+    hash_funcs={Run: lambda run: run.name, PackedChips: lambda data: data.fingerprint},
+)
+def run_scores(run: Run, data: PackedChips) -> Scores:
+    """A run's scores of a data set's own tasks. Those of a finished run never change, so its name is enough to know them by."""
+    return read_predictions(part_of(run.folder, data.name) / "predictions.parquet", data.tasks)
 
 
 def no_chip() -> None:
@@ -53,7 +59,9 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
         The attribution to lay on the map, if the person wants it there.
     """
     st.html(markup.head(f"Chip {chip}", f"{_where(place)} · {SPLITS[int(data.splits[chip])]}"))
-    scores = run_scores(run) if run else {}
+    scores = run_scores(run, data) if run else {}
+    if said_of_chip := chip_summary(data.tasks, scores, chip):
+        st.write(markup.plain(said_of_chip))
     facts = _why_settings(run, task, chip, scores)
     picture = addresses.chip_picture(data.name, chip, version=data.fingerprint)
     figures: list[tuple[list[str], str, str]] = [([picture], "Chip", f"Chip {chip} in true colour")]
@@ -152,7 +160,8 @@ def _answer(data: PackedChips, task: Task, chip: int, scores: Scores, said: Answ
     if task.name in scores:
         values = scores[task.name][chip]
         if task.kind == "count":
-            body += markup.head("", f"predicted: {target_text(task, values.round(1))}")
+            said_counts = "; ".join(count_text(name, v) for name, v in zip(task.classes, values.tolist(), strict=True))
+            body += markup.head("", f"predicted: {said_counts}")
         else:
             said_by_run = np.atleast_1d(answer(task, values[None])[0])
             top = np.flatnonzero(said_by_run) if task.kind == "multilabel" else said_by_run

@@ -72,7 +72,7 @@ def _queue_data(data: PackedChips, run: Run | None, task: Task, strategy: Strate
     choice = (data.fingerprint, run.name if run else None, task.name, strategy, split, person())
     if st.session_state.get("label.choice") != choice:
         labels = services().labels
-        scores = run_scores(run) if run else {}
+        scores = run_scores(run, data) if run else {}
         queue = build_queue(
             *_signals(data, task, scores),
             data.in_split(split),

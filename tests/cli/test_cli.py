@@ -21,8 +21,10 @@ from spatialnet.datasets.catalogue import open_dataset
 from spatialnet.jobs.services import services
 from spatialnet.jobs.store import JobStore
 from spatialnet.label import LabelEvent, LabelStore
+from spatialnet.predict.table import read_predictions
 from spatialnet.runs import create_run, list_runs
 from spatialnet.settings import REPOSITORY, Settings, load_settings
+from spatialnet.summary import chip_summary
 
 COMMANDS = (
     "sample", "importers", "scan", "import", "download", "export", "split", "targets", "train", "predict", "explain", "labels",
@@ -270,7 +272,10 @@ def test_explain_says_score_faithfulness_and_picture(full, capsys):
         main(["explain", "--chip", "9", "--task", "presence", "--class", "forest", "--method", "attention_rollout"])
         == 0
     )
-    score, faithfulness, picture = capsys.readouterr().out.splitlines()
+    said, score, faithfulness, picture = capsys.readouterr().out.splitlines()
+    data = open_dataset(full, "landscape")
+    scores = read_predictions(full.runs / "run-done" / "predictions.parquet", data.tasks)
+    assert said == chip_summary(data.tasks, scores, 9) != ""
     assert re.fullmatch(r"Object presence = forest: [01]\.\d{3}", score)
     assert re.match(r"faithfulness: (faithful|weak|no better than chance) \(margin -?\d+\.\d\)\. \w", faithfulness)
     assert picture.startswith(f"picture: {full.cache}")

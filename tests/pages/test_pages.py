@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from spatialnet.datasets.catalogue import open_dataset
 from spatialnet.jobs.services import services
+from spatialnet.predict.table import read_predictions
 from spatialnet.runs import list_runs
+from spatialnet.summary import chip_summary
+from spatialnet.ui.markup import plain
 
 AppOn = Callable[[Path], AppTest]
 PAGES = {"home": "SpatialNet", "map": "Map", "label": "Label", "train": "Train", "datasets": "Data sets"}
@@ -56,6 +60,19 @@ def test_the_map_explains_and_corrects_a_chip(app_on: AppOn, trained: Path) -> N
     assert (answer.value, answer.person, answer.kind) == (0, "Local expert", "label")
     page = next(button for button in page.button if button.label == "Undo").click().run()
     assert services().labels.current("landscape", "land_use") == {}
+
+
+def test_the_map_and_the_chips_page_say_what_the_run_sees_and_names_stay_inert(app_on: AppOn, trained: Path) -> None:
+    app = app_on(trained)
+    app.query_params["chip"] = "5"
+    run = list_runs(services().settings)[0]
+    data = open_dataset(services().settings, "landscape")
+    text = chip_summary(data.tasks, read_predictions(run.folder / "predictions.parquet", data.tasks), 5)
+    assert plain(text) in [part.value for part in opened(app, "map").markdown]
+    page = opened(app, "datasets")
+    assert not page.exception
+    assert plain(text) in [part.value for part in page.markdown]
+    assert f"As run {plain(run.title)} sees it." in [part.value for part in page.caption]
 
 
 def test_a_presence_key_turns_one_class_and_keeps_the_others(app_on: AppOn, trained: Path) -> None:

@@ -34,6 +34,8 @@ def test_predictions_are_read_as_they_were_written(tmp_path, scores):
 def test_tasks_that_a_run_does_not_answer_are_left_out(tmp_path, scores):
     write_predictions(tmp_path / "p.parquet", TASKS[:2], scores)
     assert list(read_predictions(tmp_path / "p.parquet", TASKS)) == ["land_use", "presence"]
+    changed = Task("presence", "multilabel", ("road", "barn"))
+    assert list(read_predictions(tmp_path / "p.parquet", (TASKS[0], changed))) == ["land_use"]
 
 
 def test_predictions_that_are_not_there_or_damaged_are_one_sentence(tmp_path, scores):
