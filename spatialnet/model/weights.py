@@ -148,6 +148,8 @@ def place_backbone(model: SpatialNetViT, tensors: Mapping[str, Tensor], what: st
 def warm_start(model: SpatialNetViT, path: Path) -> dict[str, Any]:
     """Start a model from a finished run; what only the new model has (sensors, tasks, classes) stays fresh.
 
+    The normalisation stays the model's own: it belongs to the data, whose units may be others than the parent's.
+
     Args:
         model: a fresh model.
         path: a file that `save_model` wrote.
@@ -171,6 +173,8 @@ def warm_start(model: SpatialNetViT, path: Path) -> dict[str, Any]:
     heads = {task["name"]: task["classes"] for task in config["tasks"]}
     fresh = []
     for name, own in model.state_dict().items():
+        if name.startswith("tokenizers.") and name.endswith((".mean", ".std")):
+            continue
         task = name.split(".")[1] if name.startswith("heads.") else None
         if name == "queries.query":
             fresh += _copy_queries(own, tensors[name], list(heads), list(model.tasks))
