@@ -49,7 +49,7 @@ def run_ablation(jobs: Jobs, job: Job, report: Reporter) -> str:
     data = open_dataset(jobs.settings, str(ablation.info["dataset"]))
     if data.fingerprint != ablation.info["fingerprint"]:
         raise DataSetInvalid(f"Data set {data.title} was built anew since this ablation began. Start a new ablation.")
-    sitting = _Sitting(jobs, ablation, data, report, str(job.spec.get("device", "auto")))
+    sitting = _Sitting(jobs, ablation, data, report, report.device)
     sitting.work()
     counts: dict[str, int] = {}
     for tasks in sitting.ablation.results["arms"].values():

@@ -145,3 +145,17 @@ def test_a_task_without_any_known_target_is_not_a_number_and_not_an_error(landsc
 def test_only_tasks_that_the_run_answers_are_measured(landscape):
     scores = {"land_use": perfect(landscape)["land_use"]}
     assert list(evaluate_run(landscape, targets_of(landscape), scores)["tasks"]) == ["land_use"]
+
+
+def test_further_features_are_controls_and_may_be_the_rival(landscape):
+    """Features that hold the answer make a control that is always right; random ones do not."""
+    task = landscape.task("rural_urban")
+    answers = np.nan_to_num(landscape.targets(task.name))
+    noise = np.random.default_rng(0).normal(size=(len(landscape), 3))
+    features = {"frozen_features": np.c_[answers, noise], "noise": noise}
+    scores = {task.name: perfect(landscape)[task.name][:, ::-1]}
+    values = evaluate_run(landscape, targets_of(landscape), scores, features=features)["tasks"][task.name]
+    assert values["controls"].keys() == features.keys()
+    assert values["controls"]["frozen_features"]["value"] == 1
+    assert values["controls"]["noise"]["value"] < 0.8
+    assert values["margin"] == {"over": "frozen_features", "value": -1, "low": -1, "high": -1}
