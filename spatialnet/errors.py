@@ -61,6 +61,10 @@ class RunNotFound(SpatialNetError):
     """No run of this name is in the workspace."""
 
 
+class RunRefused(SpatialNetError):
+    """A run cannot be published, deleted, noted on, exported or imported as was asked."""
+
+
 class CheckpointDoesNotFit(SpatialNetError):
     """A checkpoint's sensors, tasks or shapes do not fit the model or the data."""
 
@@ -115,3 +119,15 @@ class OutOfMemory(SpatialNetError):
 
 class DeviceUnavailable(SpatialNetError):
     """A device was asked for that this machine has not, or a GPU stopped answering."""
+
+
+class AblationNotFound(SpatialNetError):
+    """No ablation of this name is in the workspace."""
+
+
+class ClusterUnavailable(SpatialNetError):
+    """The Ray cluster of the settings does not answer, was lost, or Ray is not installed."""
+
+
+class TrainingDiverged(SpatialNetError):
+    """A loss is no longer a number; the last good checkpoint is kept."""

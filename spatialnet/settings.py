@@ -23,11 +23,13 @@ class Settings:
         workspace: holds everything that the app writes; never a system folder.
         database_url: SQLAlchemy address; SQLite in the workspace unless `SPATIALNET_DATABASE` says otherwise.
         sources: folders besides the inbox that pages may import from; `SPATIALNET_SOURCES` names them.
+        ray: address of a Ray cluster that jobs run on, or "" for this machine; `SPATIALNET_RAY` names it.
     """
 
     workspace: Path
     database_url: str
     sources: tuple[Path, ...] = ()
+    ray: str = ""
 
     @property
     def datasets(self) -> Path:
@@ -113,6 +115,7 @@ def load_settings(workspace: Path | None = None) -> Settings:
         workspace=root,
         database_url=os.environ.get("SPATIALNET_DATABASE") or f"sqlite:///{quote(str(root / 'spatialnet.sqlite'))}",
         sources=_sources(os.environ.get("SPATIALNET_SOURCES", "")),
+        ray=os.environ.get("SPATIALNET_RAY", "").strip(),
     )
     for folder in (
         root,
