@@ -1,14 +1,16 @@
 """Prediction over a whole scene: windows read once, overlaps blended, one COG per task.
 
-Memory is bounded by a row of windows and a batch of them, however tall the scene.
+A scene is predicted in bands of its rows. Each band can be predicted by another process: it computes the few rows of
+windows above it that reach into it again, and every pixel comes out bit by bit as if one process had done all. Memory is
+bounded by a row of windows and a batch of them, however tall the scene.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,64 +19,17 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 from spatialnet.datasets.class_raster import NO_CLASS, class_bands
-from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit, NothingToRead, PredictionRefused
 from spatialnet.model import SpatialNetViT, probabilities
-from spatialnet.raster import check_scene, cog_writer, open_raster, read_window
+from spatialnet.predict.chips import prepared
+from spatialnet.predict.stack import Array, SceneStack, Strip, open_stack
+from spatialnet.predict.windows import Band, SceneWindows, blend_weights
+from spatialnet.raster import cog_writer
 from spatialnet.tasks import Task
 
-Array = npt.NDArray[np.float32]
-
-EDGE_TOLERANCE = 0.1
-"""How far, in its own pixels, the edges of a scene may lie from edges of the finest scene's pixels."""
+Rows = tuple[int, Mapping[str, npt.NDArray[Any]]]
+"""A row of the scene, and the pixels of each task's raster from there on: (bands, rows, width) uint8 or float32."""
 
 
-@dataclass(frozen=True)
-class SceneWindows:
-    """How windows cover one axis pair of a scene.
-
-    Attributes:
-        rows: first row of each row of windows, increasing.
-        columns: first column of each window in a row, increasing.
-        size: side of a window in pixels.
-    """
-
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    size: int
-
-    @classmethod
-    def covering(
-        cls, height: int, width: int, size: int, stride: int, origin: tuple[int, int] = (0, 0)
-    ) -> SceneWindows:
-        """Windows every `stride` pixels from `origin`, and at the borders where they would leave pixels uncovered.
-
-        Raises:
-            PredictionRefused: the stride is not in 1..size.
-            NothingToRead: the scene is smaller than one window.
-        """
-        if not 1 <= stride <= size:
-            raise PredictionRefused(
-                f"A stride of {stride} pixels does not fit windows of {size}. Choose 1 to {size}; half is usual."
-            )
-        if min(height, width) < size:
-            raise NothingToRead(
-                f"The scene has {width} x {height} pixels; the run needs {size} x {size}. Use a larger one."
-            )
-        return cls(_starts(height, size, stride, origin[0]), _starts(width, size, stride, origin[1]), size)
-
-
-def _starts(length: int, size: int, stride: int, origin: int) -> tuple[int, ...]:
-    starts = set(range(origin % stride, length - size + 1, stride))
-    return tuple(sorted(starts | {0, length - size}))
-
-
-def blend_weights(size: int) -> Array:
-    """How much each pixel of a window counts where windows overlap: most in the middle, (size, size) float32."""
-    ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)).astype(np.float32)
-    return np.outer(ramp, ramp) / ramp.max() ** 2
-
-
-@torch.inference_mode()
 def predict_scene(
     model: SpatialNetViT,
     scenes: Mapping[str, Path],
@@ -85,6 +40,7 @@ def predict_scene(
     origin: tuple[int, int] = (0, 0),
     batch: int = 128,
     root: Path | None = None,
+    dataset: str | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> dict[str, Path]:
     """Write one COG per task: class, confidence and the score of each class, on the scene's own grid.
@@ -99,6 +55,7 @@ def predict_scene(
         origin: (row, column) of one window; aligns windows with the chips of a data set.
         batch: windows per forward pass.
         root: the folder that the scenes must lie in, or None.
+        dataset: whose normalisation to use, where the model was trained on several data sets; default its first.
         progress: called with a share in 0..1.
 
     Returns:
@@ -113,54 +70,138 @@ def predict_scene(
         SceneUnreadable: a scene is damaged or cut short; no file is written.
         NotEnoughDisk: the disk is full; files that were there are unchanged.
     """
-    known = {name: path for name, path in scenes.items() if name in model.sensors}
-    if not known:
-        raise CheckpointDoesNotFit(
-            f"The run knows the sensors {', '.join(model.sensors)}; the scenes are of {', '.join(scenes)}."
-        )
-    side = model.chip_size if size is None else size
+    with open_stack(scenes, model.sensors, root) as stack:
+        windows = scene_windows(stack, model.chip_size if size is None else size, stride, origin)
+        sweep = Sweep(model, stack, windows, batch, dataset)
+
+        def rows() -> Iterator[Rows]:
+            bands = windows.bands()
+            for number, band in enumerate(bands):
+                yield from sweep.rows(band, lambda done, n=number: progress((n + done) / len(bands)))  # type: ignore[misc]
+
+        return write_maps(stack.grid, model.tasks, folder, rows())
+
+
+def scene_windows(
+    stack: SceneStack, size: int, stride: int | None = None, origin: tuple[int, int] = (0, 0)
+) -> SceneWindows:
+    """The windows over a stack; `stride` is half a window by default.
+
+    Raises:
+        PredictionRefused: the stride is not in 1..size.
+        NothingToRead: the scene is smaller than one window.
+    """
+    step = max(1, size // 2) if stride is None else stride
+    return SceneWindows.covering(stack.grid.height, stack.grid.width, size, step, origin)
+
+
+class Sweep:
+    """Predicts bands of one scene. A band that follows the last one goes on from it, any other starts anew.
+
+    Args:
+        model: in evaluation mode, on the device to use.
+        stack: open scenes.
+        windows: how they are covered.
+        batch: windows per forward pass.
+        dataset: whose normalisation to use.
+    """
+
+    def __init__(
+        self, model: SpatialNetViT, stack: SceneStack, windows: SceneWindows, batch: int, dataset: str | None = None
+    ) -> None:
+        self.model, self.windows, self.batch, self.dataset = model, windows, batch, dataset
+        self._strip = Strip(stack, windows.size)
+        self._weights = blend_weights(windows.size)
+        self._width = stack.grid.width
+        self._next: int | None = None
+        self._totals: dict[str, Array] = {}
+        self._weight = np.zeros((0, 0), np.float32)
+
+    @torch.inference_mode()
+    def rows(self, band: Band, progress: Callable[[float], None] = lambda _share: None) -> Iterator[Rows]:
+        """The pixels of a band, from top to bottom."""
+        if self._next != band.first:
+            self._start(band.first)
+        for index in range(band.first, band.last):
+            valid = self._look(index)
+            done = len(valid)
+            settled = {}
+            for name, task in self.model.tasks.items():
+                scores = np.divide(
+                    self._totals[name][:, :done], np.maximum(self._weight[:done], 1e-9), dtype=np.float32
+                )
+                scores[:, ~(valid & (self._weight[:done] > 0))] = np.nan
+                settled[name] = _bands(task, scores)
+            self._drop(done)
+            self._next = index + 1
+            yield self.windows.rows[index], settled
+            progress((index + 1 - band.first) / (band.last - band.first))
+
+    def _start(self, first: int) -> None:
+        """Begin at a row of windows: look through those before it that reach into it, in the order of a whole sweep."""
+        size = self.windows.size
+        self._totals = {
+            name: np.zeros((len(task.classes), size, self._width), np.float32)
+            for name, task in self.model.tasks.items()
+        }
+        self._weight = np.zeros((size, self._width), np.float32)
+        for index in range(self.windows.reaching(first), first):
+            self._drop(len(self._look(index)))
+
+    def _look(self, index: int) -> npt.NDArray[np.bool_]:
+        """Add the answers of a row of windows; gives where the pixel rows that are settled by it are valid."""
+        windows, size = self.windows, self.windows.size
+        row = windows.rows[index]
+        self._strip.move(row)
+        for start in range(0, len(windows.columns), self.batch):
+            columns = windows.columns[start : start + self.batch]
+            images, present, seen = self._strip.windows(columns)
+            if not seen.any():
+                continue
+            logits = self.model(prepared(self.model, images, self.dataset), present=present)
+            kept = [column for column, is_seen in zip(columns, seen, strict=True) if is_seen]
+            for column in kept:
+                self._weight[:, column : column + size] += self._weights
+            for name, task in self.model.tasks.items():
+                scores = probabilities(logits[name], task).cpu().numpy()
+                for values, column in zip(scores, kept, strict=True):
+                    self._totals[name][:, :, column : column + size] += values[:, None, None] * self._weights
+        following = windows.rows[index + 1] if index + 1 < len(windows.rows) else windows.height
+        return self._strip.valid(following - row)
+
+    def _drop(self, done: int) -> None:
+        self._totals = {name: _roll(rows, done) for name, rows in self._totals.items()}
+        self._weight = _roll(self._weight, done)
+
+
+def write_maps(grid: DatasetReader, tasks: Mapping[str, Task], folder: Path, rows: Iterable[Rows]) -> dict[str, Path]:
+    """Write the rasters of a scene, all at once or none.
+
+    Args:
+        grid: gives size, transform and coordinate reference system.
+        tasks: which rasters.
+        folder: where `<task>.tif` go; it exists.
+        rows: every row of the scene, from top to bottom.
+
+    Returns:
+        The file of each task. Its bytes depend on the pixels only, not on who computed them in which portions.
+
+    Raises:
+        NotEnoughDisk: the disk is full; files that were there are unchanged.
+        SceneUnreadable: the folder cannot be written to.
+    """
+    files = {name: folder / f"{name}.tif" for name in tasks}
     with ExitStack() as stack:
-        sources = {name: stack.enter_context(open_raster(path, root=root)) for name, path in known.items()}
-        for name, source in sources.items():
-            check_scene(source, model.sensors[name])
-        first = min(sources.values(), key=lambda source: abs(source.transform.a) + abs(source.transform.d))
-        lies = {name: _lie(source, first) for name, source in sources.items()}
-        step = max(1, side // 2) if stride is None else stride
-        windows = SceneWindows.covering(first.height, first.width, side, step, origin)
-        files = {name: folder / f"{name}.tif" for name in model.tasks}
-        writers = {name: stack.enter_context(_writer(files[name], first, task)) for name, task in model.tasks.items()}
-        _sweep(model, sources, lies, first.shape, writers, windows, batch, progress)
+        writers = {name: stack.enter_context(_writer(files[name], grid, task)) for name, task in tasks.items()}
+        for top, pixels in rows:
+            for name, writer in writers.items():
+                writer.write(pixels[name], window=Window(0, top, grid.width, pixels[name].shape[1]))
     return files
 
 
-@dataclass(frozen=True)
-class _Lie:
-    """How a scene lies on the finest one.
-
-    Attributes:
-        factor: pixels of the finest scene that one of its pixels spans, along each axis.
-        row: row of the finest scene at which it begins; may be negative.
-        column: column of the finest scene at which it begins.
-    """
-
-    factor: int
-    row: int
-    column: int
-
-
-def _lie(source: DatasetReader, first: DatasetReader) -> _Lie:
-    change = ~first.transform @ source.transform
-    factor = max(1, round(change.a))
-    column, row = round(change.c), round(change.f)
-    ends = ((0, 0), (source.width, 0), (0, source.height), (source.width, source.height))
-    exact = np.array([change @ end for end in ends])
-    wanted = np.array([(column + factor * right, row + factor * down) for right, down in ends])
-    apart = column >= first.width or row >= first.height or (wanted[-1] <= 0).any()
-    if source.crs != first.crs or apart or np.abs(exact - wanted).max() > EDGE_TOLERANCE * factor:
-        raise BandsDoNotMatch(
-            "The scenes do not share one pixel grid, nor is one coarser than the other by a whole factor. Resample them to one first."
-        )
-    return _Lie(factor, row, column)
+def map_bands(task: Task) -> tuple[int, str]:
+    """Number and NumPy type of the bands of a task's raster."""
+    return (len(task.classes), "float32") if task.kind == "count" else (2 + len(task.classes), "uint8")
 
 
 def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManager[DatasetWriter]:
@@ -171,103 +212,6 @@ def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManag
     names = ["class", "confidence", *(f"p({name})" for name in task.classes)]
     scales = [1.0] + [0.01] * (len(names) - 1)
     return cog_writer(path, like, count=len(names), dtype="uint8", nodata=NO_CLASS, descriptions=names, scales=scales)
-
-
-def _sweep(
-    model: SpatialNetViT,
-    sources: Mapping[str, DatasetReader],
-    lies: Mapping[str, _Lie],
-    shape: tuple[int, int],
-    writers: Mapping[str, DatasetWriter],
-    windows: SceneWindows,
-    batch: int,
-    progress: Callable[[float], None],
-) -> None:
-    size, weights = windows.size, blend_weights(windows.size)
-    height, width = shape
-    strip = {name: np.full((s.count, size, width), np.nan, np.float32) for name, s in sources.items()}
-    totals = {name: np.zeros((len(task.classes), size, width), np.float32) for name, task in model.tasks.items()}
-    weight = np.zeros((size, width), np.float32)
-    read_to = 0
-    for index, row in enumerate(windows.rows):
-        for name, source in sources.items():
-            fresh = Window(0, read_to, width, row + size - read_to)
-            # Rows that the last strip held already are kept, so that each is read once.
-            strip[name] = np.concatenate(
-                [strip[name][:, fresh.height :], _read_rows(source, fresh, lies[name])], axis=1
-            )
-        read_to = row + size
-        for start in range(0, len(windows.columns), batch):
-            columns = windows.columns[start : start + batch]
-            _add(model, strip, lies, columns, weights, totals, weight)
-        following = windows.rows[index + 1] if index + 1 < len(windows.rows) else height
-        done = following - row
-        valid = np.any([np.isfinite(pixels[:, :done]).all(axis=0) for pixels in strip.values()], axis=0)
-        for name, task in model.tasks.items():
-            scores = np.divide(totals[name][:, :done], np.maximum(weight[:done], 1e-9), dtype=np.float32)
-            scores[:, ~(valid & (weight[:done] > 0))] = np.nan
-            writers[name].write(_bands(task, scores), window=Window(0, row, width, done))
-            totals[name] = _roll(totals[name], done)
-        weight = _roll(weight, done)
-        progress((index + 1) / len(windows.rows))
-
-
-def _read_rows(source: DatasetReader, window: Window, lie: _Lie) -> Array:
-    """Rows of the finest grid out of a scene that may be coarser, each pixel repeated; NaN where it does not reach."""
-    factor = lie.factor
-    rows = _reach(window.row_off - lie.row, window.height, source.height * factor)
-    columns = _reach(-lie.column, window.width, source.width * factor)
-    if factor == 1 and rows == (0, window.height) and columns == (0, window.width):
-        return read_window(source, Window(-lie.column, window.row_off - lie.row, window.width, window.height))
-    result = np.full((source.count, window.height, window.width), np.nan, np.float32)
-    if rows[0] >= rows[1] or columns[0] >= columns[1]:
-        return result
-    top, left = window.row_off - lie.row + rows[0], columns[0] - lie.column
-    high, wide = rows[1] - rows[0], columns[1] - columns[0]
-    first_r, first_c = top // factor, left // factor
-    last_r, last_c = -(-(top + high) // factor), -(-(left + wide) // factor)
-    coarse = read_window(source, Window(first_c, first_r, last_c - first_c, last_r - first_r))
-    grown = coarse.repeat(factor, axis=1).repeat(factor, axis=2)
-    skip_r, skip_c = top - first_r * factor, left - first_c * factor
-    result[:, rows[0] : rows[1], columns[0] : columns[1]] = grown[:, skip_r : skip_r + high, skip_c : skip_c + wide]
-    return result
-
-
-def _reach(start: int, length: int, end: int) -> tuple[int, int]:
-    """Which part of `length` pixels from `start` on lies in 0..end."""
-    return min(max(0, -start), length), max(0, min(length, end - start))
-
-
-def _add(
-    model: SpatialNetViT,
-    strip: Mapping[str, Array],
-    lies: Mapping[str, _Lie],
-    columns: tuple[int, ...],
-    weights: Array,
-    totals: dict[str, Array],
-    weight: Array,
-) -> None:
-    size = weights.shape[0]
-    cuts = {
-        # Coarser scenes were repeated onto the finest grid; a model takes them at their own resolution.
-        name: np.stack([pixels[:, :: lies[name].factor, c : c + size : lies[name].factor] for c in columns])
-        for name, pixels in strip.items()
-    }
-    # A window without a single valid pixel says nothing, and a sensor without one is absent.
-    there = {name: np.asarray(np.isfinite(values).any(axis=(1, 2, 3)), bool) for name, values in cuts.items()}
-    seen = np.stack(list(there.values())).max(axis=0)
-    if not seen.any():
-        return
-    partial = any(not has[seen].all() for has in there.values())
-    present = {name: torch.from_numpy(has[seen]) for name, has in there.items()} if partial else None
-    logits = model(model.prepare({name: values[seen] for name, values in cuts.items()}), present=present)
-    kept = [column for column, is_seen in zip(columns, seen, strict=True) if is_seen]
-    for column in kept:
-        weight[:, column : column + size] += weights
-    for name, task in model.tasks.items():
-        scores = probabilities(logits[name], task).cpu().numpy()
-        for row, column in zip(scores, kept, strict=True):
-            totals[name][:, :, column : column + size] += row[:, None, None] * weights
 
 
 def _roll(rows: Array, done: int) -> Array:

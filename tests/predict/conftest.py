@@ -34,7 +34,7 @@ class HandMade:
         self.answer = answer
         self.seen: list[tuple[int, Mapping[str, torch.Tensor] | None]] = []
 
-    def prepare(self, images: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    def prepare(self, images: Mapping[str, np.ndarray], *, overwrite=False, dataset=None) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(np.nan_to_num(pixels)) for name, pixels in images.items()}
 
     def __call__(self, images, *, present=None) -> dict[str, torch.Tensor]:

@@ -25,9 +25,10 @@ from spatialnet.importing.samples.landscape import ORIGIN, generate_landscape
 from spatialnet.importing.scenes.chips import Chipping, StackFiles, scene_listing
 from spatialnet.importing.scenes.derive import RULES_FOLDER, load_rules
 from spatialnet.importing.scenes.land_cover import LandCoverFile
-from spatialnet.predict import scene as scene_module
+from spatialnet.predict import stack as stack_module
 from spatialnet.predict.chips import predict_chips
-from spatialnet.predict.scene import SceneWindows, blend_weights, predict_scene
+from spatialnet.predict.scene import predict_scene
+from spatialnet.predict.windows import SceneWindows, blend_weights
 from spatialnet.sensors import SENSORS
 from tests.conftest import TRANSFORM, UTM
 
@@ -299,8 +300,8 @@ def test_every_row_is_read_once_and_never_more_than_a_window_of_rows(tmp_path, h
         asked.setdefault(source.name, []).append(window)
         return original(source, window)
 
-    original = scene_module.read_window
-    monkeypatch.setattr(scene_module, "read_window", counted)
+    original = stack_module.read_window
+    monkeypatch.setattr(stack_module, "read_window", counted)
     model = hand_made((SENSORS["elevation"], SENSORS["sentinel1"]))
     pair = slope(50, 60), slope(50, 60, "two.tif")
     with rasterio.open(pair[0]) as source:

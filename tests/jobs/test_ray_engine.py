@@ -1,0 +1,208 @@
+"""Ray for real: a cluster of this machine with two workers, one of which is lost while it works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from spatialnet.errors import ClusterUnavailable, PredictionRefused, SpatialNetError
+from spatialnet.jobs.ray_engine import check_address, run_on_ray, train_on_ray
+from spatialnet.recipe import Recipe
+from spatialnet.runs import create_run, open_run
+from spatialnet.shards.manifest import Manifest, read_manifest
+from spatialnet.shards.request import chips_manifest, scenes_manifest
+from spatialnet.shards.run import finish, run_shard
+
+ray = pytest.importorskip("ray")
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+NODE = ("--num-gpus=0", "--object-store-memory=80000000", "--disable-usage-stats", "--block")
+
+
+class Cluster:
+    """A head that does no work, and two workers. Only processes that were started here are ever ended."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "token").write_text(TOKEN)
+        # Dead machines are noticed within two seconds, not fifteen.
+        self.environment = {
+            **os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "OMP_NUM_THREADS": "1",
+            "RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3",
+            "RAY_health_check_initial_delay_ms": "0",
+        }  # fmt: skip
+        self.port, self._folder = free_port(), folder
+        self.address = f"127.0.0.1:{self.port}"
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        self.start("--head", "--node-ip-address=127.0.0.1", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
+                   f"--temp-dir={folder / 'r'}")  # fmt: skip
+        self.wait_for_port()
+        for _ in range(2):
+            self.start(f"--address={self.address}", "--node-ip-address=127.0.0.1", "--num-cpus=1")
+
+    def start(self, *arguments: str) -> None:
+        command = [str(Path(sys.executable).with_name("ray")), "start", *arguments, *NODE]
+        with (self._folder / f"node-{len(self.nodes)}.txt").open("wb") as log:
+            node = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True
+            )
+        self.nodes.append(node)
+
+    def wait_for_port(self) -> None:
+        end = time.monotonic() + 40
+        while True:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            assert time.monotonic() < end, (self._folder / "node-0.txt").read_text()
+            time.sleep(0.1)
+
+    def kill(self, node: int) -> None:
+        """A machine is lost: all of its processes at once."""
+        process = self.nodes[node]
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+
+    def end(self) -> None:
+        for number in reversed(range(len(self.nodes))):
+            if self.nodes[number].poll() is None:
+                self.kill(number)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    # Ray's sockets have names of at most 107 letters, so its folder cannot lie deep.
+    folder = Path(tmp_path_factory.getbasetemp().parent / f"ray-{os.getpid()}")
+    folder.mkdir()
+    found = Cluster(folder)
+    before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")}
+    os.environ |= {key: found.environment[key] for key in before}
+    yield found
+    for key, value in before.items():
+        os.environ.pop(key) if value is None else os.environ.update({key: value})
+    found.end()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def bytes_of(found):
+    return {item: {role: path.read_bytes() for role, path in files.items()} for item, files in found.items()}
+
+
+def prepared(folder, finished, landscape, kind="predict", **options) -> Manifest:
+    scene = landscape.scene_path(landscape.places[0]["name"], "landsat7")
+    names = ("a", "b", "c") if kind == "predict" else ("a",)
+    run = open_run(finished, "run-done")
+    manifest = scenes_manifest(folder, kind, run, {name: {"landsat7": scene} for name in names}, **options)
+    manifest.publish()
+    return manifest
+
+
+def test_a_cluster_predicts_embeds_and_trains_and_a_lost_worker_costs_nothing(
+    cluster, tmp_path, finished, landscape, settings, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    here = prepared(tmp_path / "here", finished, landscape, stride=2)
+    there = prepared(tmp_path / "there", finished, landscape, stride=2)
+    lost: list[int] = []
+
+    def lose_one(_share: float) -> None:
+        if not lost and there.done() >= 2:
+            lost.append(there.done())
+            cluster.kill(1)
+
+    assert run_on_ray(there, cluster.address, progress=lose_one)
+    assert lost
+    assert lost[0] < len(there.units)
+    run_shard(here, 1, 1)
+    assert bytes_of(finish(there)) == bytes_of(finish(here))
+
+    cluster.start(f"--address={cluster.address}", "--node-ip-address=127.0.0.1", "--num-cpus=1")
+    chips = chips_manifest(tmp_path / "chips", open_run(finished, "run-done"), landscape)
+    chips.publish()
+    assert run_on_ray(chips, cluster.address)
+    assert len(np.load(finish(chips)["landscape"]["features"])) == len(landscape)
+
+    recipe = Recipe(name="two workers", preset="nano", patch=8, epochs=2, batch_size=64)
+    info = {
+        "title": "two workers", "dataset": "landscape", "fingerprint": landscape.fingerprint, "label_version": 0, "parent": "",
+        "tasks": [task.to_dict() for task in landscape.tasks],
+    }  # fmt: skip
+    run = create_run(settings, info, recipe.to_toml())
+    lines = []
+    summary = train_on_ray(run.folder, [landscape.folder], cluster.address, workers=2, heartbeat=lines.append)
+    assert summary["state"] == "finished"
+    assert (run.folder / "model.safetensors").exists()
+    assert [line["epoch"] for line in run.history() if "validation" in line] == [1, 2]
+    assert lines
+
+
+def test_what_a_shard_says_when_it_gives_up_is_told(cluster, tmp_path, finished, landscape):
+    manifest = prepared(tmp_path / "out", finished, landscape)
+    path = manifest.state / "manifest.json"
+    path.write_text(path.read_text().replace("landsat7.tif", "none.tif"))
+    with pytest.raises(SpatialNetError, match=r"There is no file 'none\.tif'"):
+        run_on_ray(read_manifest(manifest.folder), cluster.address)
+
+
+def test_work_on_a_cluster_can_be_stopped(cluster, tmp_path, finished, landscape):
+    manifest = prepared(tmp_path / "out", finished, landscape, stride=1)
+    assert not run_on_ray(manifest, cluster.address, should_stop=lambda: manifest.done() > 0)
+    assert manifest.done() < len(manifest.units)
+    with pytest.raises(PredictionRefused, match="still to be done"):
+        finish(manifest)
+
+
+# A cluster that is not there
+
+
+def test_an_address_at_which_nothing_listens_is_one_sentence_at_once(tmp_path, finished, landscape):
+    manifest = prepared(tmp_path / "out", finished, landscape)
+    start = time.monotonic()
+    with pytest.raises(ClusterUnavailable, match=r"No Ray cluster answers at '127\.0\.0\.1:\d+'\. Check that it runs"):
+        run_on_ray(manifest, f"127.0.0.1:{free_port()}")
+    assert time.monotonic() - start < 5
+
+
+def test_something_that_listens_and_never_answers_is_given_up(tmp_path, finished, landscape, monkeypatch):
+    monkeypatch.setattr("spatialnet.jobs.ray_engine.CONNECT_SECONDS", 3.0)
+    manifest = prepared(tmp_path / "out", finished, landscape)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        start = time.monotonic()
+        with pytest.raises(ClusterUnavailable, match="No Ray cluster answers"):
+            run_on_ray(manifest, f"127.0.0.1:{deaf.getsockname()[1]}")
+    assert time.monotonic() - start < 40  # most of it Python's own start
+    assert not [t for t in threading.enumerate() if t.name.startswith("Thread-") and not t.daemon]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "here", "host:", "host:99999", "http://host:1", "a b:1", "host:1; rm -rf /", "x" * 500]
+)
+def test_an_address_that_cannot_be_one_is_refused(address):
+    with pytest.raises(ClusterUnavailable, match="is no address of a Ray cluster"):
+        check_address(address)
+
+
+def test_ray_that_is_not_installed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ClusterUnavailable, match=r"pip install -r requirements-ray\.txt"):
+        check_address("auto")
