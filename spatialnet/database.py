@@ -51,9 +51,11 @@ jobs = sa.Table(
     sa.Column("kind", sa.String(20), nullable=False),
     sa.Column("title", sa.String(200), nullable=False),
     sa.Column("spec", sa.JSON, nullable=False),
-    sa.Column("state", sa.String(10), nullable=False),  # queued running done failed cancelled lost
-    sa.Column("active_key", sa.String(128), nullable=True, unique=True),  # set while live: no double submit
+    sa.Column("state", sa.String(10), nullable=False),  # queued running paused done failed cancelled lost
+    sa.Column("active_key", sa.String(128), nullable=True, unique=True),  # set until it ends: no double submit
     sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("queued_at", sa.Float, nullable=False, server_default="0"),  # since when it waits; resuming sets it anew
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # -1 low, 0, 1 high
     sa.Column("started_at", sa.Float, nullable=True),
     sa.Column("ended_at", sa.Float, nullable=True),
     sa.Column("heartbeat_at", sa.Float, nullable=True),
@@ -63,6 +65,9 @@ jobs = sa.Table(
     sa.Column("progress", sa.JSON, nullable=True),
     sa.Column("message", sa.Text, nullable=True),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("pause_requested", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("device", sa.String(20), nullable=True),  # what it computes on, once it does
+    sa.Column("parts", sa.Integer, nullable=False, server_default="1"),  # doubled each time memory ran out
 )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spatialnet.cli.ablation import add_ablation_commands
 from spatialnet.cli.import_arguments import add_import_commands
+from spatialnet.cli.jobs import add_job_commands
+from spatialnet.cli.shards import add_shard_commands
 from spatialnet.explain.methods import METHODS
 
 _EPILOGUE = """\
@@ -30,13 +33,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_sample(commands)
     add_import_commands(commands)
     _add_train(commands)
-    _add_predict(commands)
+    add_shard_commands(commands)
+    add_ablation_commands(commands)
     _add_explain(commands)
     _add_labels(commands)
     _add_lists(commands)
-    worker = commands.add_parser("worker", help="do one job in this process (the app starts these by itself)")
-    worker.add_argument("job", help="identifier of a waiting job, as `jobs` lists it")
-    worker.set_defaults(command="worker")
+    add_job_commands(commands)
     return parser
 
 
@@ -73,26 +75,6 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.set_defaults(command="train")
 
 
-def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    predict = commands.add_parser(
-        "predict", help="predict a scene with a run: one GeoTIFF per task",
-        description="Write one cloud-optimised GeoTIFF per task: class, confidence and each class's score in percent, on "
-        "the scene's own grid. Windows are read once and overlaps are blended.",
-        epilog="example: python -m spatialnet predict --scene landsat7=my_scene.tif --out maps/",
-    )  # fmt: skip
-    predict.add_argument("--run", help="identifier of a run (default: the newest finished one)")
-    predict.add_argument(
-        "--scene",
-        action="append",
-        required=True,
-        metavar="SENSOR=FILE",
-        help="a scene of one sensor; several for a stack",
-    )
-    predict.add_argument("--out", type=Path, required=True, help="folder for the GeoTIFFs; made if it is not there")
-    predict.add_argument("--stride", type=int, help="pixels from one window to the next (default: half a chip)")
-    predict.set_defaults(command="predict")
-
-
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     explain = commands.add_parser(
         "explain", help="explain a run's answer for one chip, with its faithfulness",
@@ -123,10 +105,5 @@ def _add_lists(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for name, function, text in (
         ("datasets", "datasets", "list the data sets"),
         ("runs", "runs", "list the runs, with metrics beside baselines"),
-        ("jobs", "jobs", "list the jobs"),
     ):
         commands.add_parser(name, help=text).set_defaults(command=function)
-    for name, text in (("cancel", "stop a job; it saves its state first"), ("resume", "go on with a stopped job")):
-        one = commands.add_parser(name, help=text)
-        one.add_argument("job", help="identifier of a job, as `jobs` lists it")
-        one.set_defaults(command=name)

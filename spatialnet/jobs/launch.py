@@ -1,4 +1,4 @@
-"""Starts, cancels and resumes jobs. Each job is a process of its own session: it outlives the app that started it."""
+"""Starts, pauses, cancels and resumes jobs. Each job is a process of its own session: it outlives the app that started it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,11 +19,16 @@ import sqlalchemy as sa
 
 from spatialnet.atomic import full_disk_said
 from spatialnet.errors import NotEnoughDisk
+from spatialnet.jobs.kinds import needs_device
+from spatialnet.jobs.machine import candidates, check_disk
 from spatialnet.jobs.store import Job, JobStore
 from spatialnet.settings import REPOSITORY, Settings
 
 CANCEL_GRACE_SECONDS = 20.0
 """How long a cancelled job may take to save its state before it is killed."""
+
+_QUEUEING = {"run", "priority", "device", "seconds", "disk_bytes", "checkpoint_bytes"}
+"""Entries of a job's spec that do not tell what is done."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Processes that this one started, by process id, until they have ended."""
@@ -39,12 +45,23 @@ class Jobs:
     def submit(self, kind: str, title: str, spec: Mapping[str, Any]) -> Job:
         """Add a job and start its process.
 
+        Args:
+            kind: what it does, see `spatialnet.jobs.kinds`.
+            title: what people read.
+            spec: its arguments, JSON-ready. These are read here too: `priority` (-1, 0, 1), `device` (`auto`, `cpu`,
+                `cuda:<index>`), `seconds` (how long it will take), `disk_bytes` (what it writes) and `checkpoint_bytes`
+                (how large one checkpoint is).
+
         Raises:
-            JobRefused: the same job (kind and spec, but for the run's folder) is waiting or running, or no process can
-                be started.
-            NotEnoughDisk: the disk is full; nothing was started.
+            JobRefused: the same job (kind and spec, but for the run's folder and what only says how it queues) waits,
+                runs or is paused, or no process can be started.
+            NotEnoughDisk: what it writes would not fit; nothing was started.
+            DeviceUnavailable: this machine has no such device.
         """
-        job = self.store.add(kind, title, spec, _key(kind, spec))
+        if needs_device(kind):
+            candidates(str(spec.get("device") or "auto"))
+        check_disk(self.settings.workspace, float(spec.get("disk_bytes") or 0.0))
+        job = self.store.add(kind, title, spec, _key(kind, spec), int(spec.get("priority") or 0))
         return self._start(job)
 
     def cancel(self, identifier: str) -> None:
@@ -57,14 +74,36 @@ class Jobs:
         timer.daemon = True
         timer.start()
 
-    def resume(self, identifier: str) -> Job:
-        """Start a stopped job again; training goes on from its last checkpoint.
+    def pause(self, identifier: str) -> Job:
+        """Ask a job to save its state and give the device free; it keeps its place as a job that is under way.
+
+        Raises:
+            JobRefused: it does not wait or run.
+        """
+        job = self.store.request_pause(identifier)
+        _signal(job, signal.SIGTERM)
+        return job
+
+    def resume(self, identifier: str, device: str | None = None) -> Job:
+        """Start a paused or stopped job again, at the end of the queue; training goes on from its last checkpoint.
+
+        Args:
+            identifier: which job.
+            device: another device from now on.
 
         Raises:
             JobRefused: it is live or done.
+            DeviceUnavailable: this machine has no such device.
         """
         job = self.store.get(identifier)
-        return self._start(self.store.requeue(identifier, _key(job.kind, job.spec)))
+        changes = {} if device is None else {"device": device}
+        if device is not None:
+            candidates(device)
+        return self._start(self.store.requeue(identifier, _key(job.kind, job.spec), **changes))
+
+    def set_priority(self, identifier: str, priority: int) -> Job:
+        """Move a job that waits in the queue; see `JobStore.set_priority`."""
+        return self.store.set_priority(identifier, priority)
 
     def reconcile(self) -> list[Job]:
         """Mark jobs whose process is gone as lost; see `JobStore.reconcile`."""
@@ -82,6 +121,33 @@ class Jobs:
             file.seek(max(0, path.stat().st_size - 200 * lines))
             return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
 
+    def log_bytes(self, identifier: str) -> bytes:
+        """A job's whole log, to be kept elsewhere; empty where nothing was written."""
+        path = self.settings.jobs / self.store.get(identifier).id / "log.txt"
+        return path.read_bytes() if path.exists() else b""
+
+    def search_log(self, identifier: str, text: str, lines: int = 1000) -> tuple[int, list[str]]:
+        """Lines of a job's log that hold a text, upper and lower case alike.
+
+        Args:
+            identifier: which job.
+            text: what to look for; empty finds every line.
+            lines: at most this many are given, the last ones.
+
+        Returns:
+            How many lines hold it, and the last of these.
+        """
+        path = self.settings.jobs / self.store.get(identifier).id / "log.txt"
+        if not path.exists():
+            return 0, []
+        wanted, hits, kept = text.casefold(), 0, deque[str](maxlen=lines)
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if wanted in line.casefold():
+                    hits += 1
+                    kept.append(line.rstrip("\n"))
+        return hits, list(kept)
+
     def _start(self, job: Job) -> Job:
         environment = {
             **os.environ,
@@ -90,6 +156,8 @@ class Jobs:
             "PYTHONUNBUFFERED": "1",
             # Threads that wait by spinning starve the app, and each other, on a machine of few cores.
             "OMP_WAIT_POLICY": "PASSIVE",
+            # The driver counts GPUs in this order; by default CUDA puts the fastest first.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         }
         folder = self.settings.jobs / job.id
         try:
@@ -125,6 +193,6 @@ def _signal(job: Job, number: signal.Signals) -> None:
 
 
 def _key(kind: str, spec: Mapping[str, Any]) -> str:
-    # Each request to train makes a new run folder, so its name says nothing about sameness.
-    same = {name: value for name, value in spec.items() if name != "run"}
+    # Each request to train makes a new run folder, so its name says nothing about sameness; nor does how it queues.
+    same = {name: value for name, value in spec.items() if name not in _QUEUEING}
     return f"{kind}:{hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:32]}"

@@ -15,10 +15,16 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from spatialnet.database import jobs
 from spatialnet.errors import DatabaseUnavailable, JobRefused, NotEnoughDisk
+from spatialnet.jobs.kinds import needs_device
 
-State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
+State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
-RESUMABLE: tuple[State, ...] = ("failed", "cancelled", "lost")
+RESUMABLE: tuple[State, ...] = ("paused", "failed", "cancelled", "lost")
+PRIORITIES = {-1: "low", 0: "normal", 1: "high"}
+MOST_PARTS = 64
+"""A step is never cut into more times its own parts than this."""
+SCARCE = 0.06
+"""Free memory below this share of all of it, when a job was last seen, explains why it was killed."""
 START_SECONDS = 60
 """A job whose process never reported within this time is lost."""
 
@@ -32,10 +38,16 @@ class Job:
         kind: what it does; see `spatialnet.jobs.worker`.
         title: what people read.
         spec: its arguments.
-        state: `queued` (its process waits for the device), `running`, or how it ended. `lost` = its process is gone.
+        state: `queued` (its process waits for the device), `running`, `paused` (it saved its state, has no process, and
+            counts as under way), or how it ended. `lost` = its process is gone.
+        queued_at: since when it waits, in seconds since 1970; of two jobs of one priority the older is first.
+        priority: -1 low, 0 normal, 1 high.
         attempt: from 1; resuming adds one.
-        progress: share in 0..1, what is being done, and seconds left where known.
+        progress: share in 0..1, what is being done, seconds left where known, and `figures` (see
+            `spatialnet.jobs.machine.Meter`).
         message: why it ended, in one sentence.
+        device: what it computes on, once it does.
+        parts: into how many times more parts each step is cut because memory ran out; 1 = it never did.
     """
 
     id: str
@@ -44,6 +56,8 @@ class Job:
     spec: dict[str, Any]
     state: State
     created_at: float
+    queued_at: float
+    priority: int
     started_at: float | None
     ended_at: float | None
     heartbeat_at: float | None
@@ -53,6 +67,9 @@ class Job:
     progress: dict[str, Any] | None
     message: str | None
     cancel_requested: bool
+    pause_requested: bool
+    device: str | None
+    parts: int
 
     @property
     def live(self) -> bool:
@@ -68,7 +85,17 @@ class Job:
     def _waiting(self) -> str:
         if self.state != "queued":
             return ""
-        return "Waiting for the device" if self.kind == "train" else "Starting"
+        return "Waiting for the device" if needs_device(self.kind) else "Starting"
+
+    @property
+    def stopping(self) -> bool:
+        """Whether someone asked it to stop, for now or for good."""
+        return self.live and (self.cancel_requested or self.pause_requested)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What was measured of it last, see `spatialnet.jobs.machine.Meter`; empty where nothing was."""
+        return dict((self.progress or {}).get("figures") or {})
 
     @property
     def text(self) -> str:
@@ -84,29 +111,38 @@ class JobStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def add(self, kind: str, title: str, spec: Mapping[str, Any], key: str) -> Job:
+    def add(self, kind: str, title: str, spec: Mapping[str, Any], key: str, priority: int = 0) -> Job:
         """Add a waiting job.
 
         Args:
             kind: what it does.
             title: what people read.
             spec: its arguments, JSON-ready.
-            key: two live jobs never have the same one.
+            key: two jobs that wait, run or are paused never have the same one.
+            priority: -1 low, 0 normal, 1 high.
 
         Raises:
-            JobRefused: a live job has this key.
+            JobRefused: a job that waits, runs or is paused has this key.
             NotEnoughDisk: the disk is full; nothing was added.
         """
         identifier = f"{kind}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+        now = time.time()
         row = {
             "id": identifier, "kind": kind, "title": title[:200], "spec": dict(spec), "state": "queued",
-            "active_key": key[:128], "created_at": time.time(), "attempt": 1, "cancel_requested": False,
+            "active_key": key[:128], "created_at": now, "queued_at": now, "attempt": 1,
+            "cancel_requested": False, "pause_requested": False, "priority": _in_range(priority), "parts": 1,
         }  # fmt: skip
         try:
             self._write(jobs.insert().values(row))
         except IntegrityError as error:
-            raise JobRefused(f"The same job is already under way: {title}. Wait for it, or cancel it first.") from error
+            raise self._under_way(key[:128], title) from error
         return self.get(identifier)
+
+    def _under_way(self, key: str, title: str) -> JobRefused:
+        same = self._read(sa.select(jobs).where(jobs.c.active_key == key))
+        if same and same[0].state == "paused":
+            return JobRefused(f"The same job is paused: {title}. Resume it, or cancel it first.")
+        return JobRefused(f"The same job is already under way: {title}. Wait for it, or cancel it first.")
 
     def get(self, identifier: str) -> Job:
         """One job.
@@ -132,27 +168,58 @@ class JobStore:
         """Note which process works on a job. `started` tells the process from a later one with the same number."""
         self._update(identifier, LIVE, pid=pid, pid_started=started, heartbeat_at=time.time())
 
-    def begin(self, identifier: str, pid: int) -> bool:
+    def begin(self, identifier: str, pid: int, device: str | None = None) -> bool:
         """The job's process has the device and starts.
 
         Returns:
             False where the job does not wait any more, or is another process's.
         """
         now, mine = time.time(), jobs.c.pid == pid
-        return self._update(identifier, ("queued",), mine, state="running", started_at=now, heartbeat_at=now)
+        began: dict[str, Any] = {
+            "state": "running",
+            "started_at": now,
+            "heartbeat_at": now,
+            "device": device,
+            "progress": None,
+        }
+        return self._update(identifier, ("queued",), mine, **began)
 
-    def report(self, identifier: str, share: float, text: str, seconds_left: float | None = None) -> bool:
+    def report(
+        self,
+        identifier: str,
+        share: float,
+        text: str,
+        seconds_left: float | None = None,
+        figures: Mapping[str, float] | None = None,
+    ) -> bool:
         """Note progress.
 
         Returns:
-            Whether someone asked to cancel.
+            Whether someone asked it to stop, for now or for good.
         """
         progress = {"share": min(max(share, 0.0), 1.0), "text": text, "seconds_left": seconds_left}
+        if figures:
+            progress["figures"] = dict(figures)
         self._update(identifier, LIVE, progress=progress, heartbeat_at=time.time())
-        return self.get(identifier).cancel_requested
+        return self.get(identifier).stopping
+
+    def set_parts(self, identifier: str, parts: int) -> None:
+        """Note into how many times more parts each step is cut, so that a later attempt begins with them."""
+        self._update(identifier, LIVE, parts=parts)
+
+    def set_priority(self, identifier: str, priority: int) -> Job:
+        """Move a job that waits or is paused in the queue.
+
+        Raises:
+            JobRefused: it does not wait, or there is no such priority.
+        """
+        if not self._update(identifier, ("queued", "paused"), priority=_in_range(priority)):
+            job = self.get(identifier)
+            raise JobRefused(f"Job {job.title} is {job.state}; only a job that waits has a place in the queue.")
+        return self.get(identifier)
 
     def end(self, identifier: str, state: State, message: str = "", *, attempt: int | None = None) -> bool:
-        """Note how a live job ended and free its key; what was noted first stands.
+        """Note how a live job ended and free its key, which a paused one keeps; what was noted first stands.
 
         A job that was taken for lost may still turn out done.
 
@@ -165,17 +232,43 @@ class JobStore:
         Returns:
             Whether it was live until now.
         """
-        ended = {"state": state, "message": message[:2000], "ended_at": time.time(), "active_key": None}
+        ended: dict[str, Any] = {"state": state, "message": message[:2000], "ended_at": time.time()}
+        if state != "paused":
+            ended["active_key"] = None
         states: Sequence[State] = (*LIVE, "lost") if state == "done" else LIVE
         return self._update(identifier, states, _at(attempt), **ended)
 
     def request_cancel(self, identifier: str) -> Job:
-        """Ask a live job to stop at its next step; one that has ended is left as it is."""
+        """Ask a live job to stop at its next step; a paused one ends now, one that has ended is left as it is."""
         self._update(identifier, LIVE, cancel_requested=True)
+        ended: dict[str, Any] = {
+            "state": "cancelled",
+            "message": "Cancelled while it was paused.",
+            "ended_at": time.time(),
+        }
+        self._update(identifier, ("paused",), active_key=None, **ended)
         return self.get(identifier)
 
-    def requeue(self, identifier: str, key: str) -> Job:
-        """Make an ended job wait again, as its next attempt.
+    def request_pause(self, identifier: str) -> Job:
+        """Ask a live job to save its state and give the device free.
+
+        Raises:
+            JobRefused: it does not wait or run, or it is to be cancelled.
+        """
+        wanted = jobs.c.cancel_requested == sa.false()
+        if not self._update(identifier, LIVE, wanted, pause_requested=True):
+            job = self.get(identifier)
+            is_now = "being cancelled" if job.live else job.state
+            raise JobRefused(f"Job {job.title} is {is_now}; only a job that waits or runs can be paused.")
+        return self.get(identifier)
+
+    def requeue(self, identifier: str, key: str, **changes: object) -> Job:
+        """Make a stopped job wait again, as its next attempt.
+
+        Args:
+            identifier: which job.
+            key: as for `add`.
+            changes: entries of its `spec` that are other from now on.
 
         Raises:
             JobRefused: it is live or done, or another live job has its key.
@@ -183,14 +276,16 @@ class JobStore:
         job = self.get(identifier)
         if job.state not in RESUMABLE:
             raise JobRefused(f"Job {job.title} is {job.state}; only a stopped job can be resumed.")
+        now = time.time()
         waiting = {
-            "state": "queued", "attempt": job.attempt + 1, "active_key": key[:128], "cancel_requested": False, "pid": None,
-            "pid_started": None, "message": None, "ended_at": None, "heartbeat_at": time.time(),
+            "state": "queued", "attempt": job.attempt + 1, "active_key": key[:128], "cancel_requested": False,
+            "pause_requested": False, "pid": None, "pid_started": None, "message": None, "ended_at": None, "device": None,
+            "queued_at": now, "heartbeat_at": now, "spec": {**job.spec, **changes},
         }  # fmt: skip
         try:
             again = self._update(identifier, RESUMABLE, _at(job.attempt), **waiting)
         except IntegrityError as error:
-            raise JobRefused(f"The same job is already under way: {job.title}.") from error
+            raise self._under_way(key[:128], job.title) from error
         if not again:
             raise JobRefused(f"Job {job.title} was resumed by someone else just now.")
         return self.get(identifier)
@@ -207,7 +302,21 @@ class JobStore:
         # Between the look at the table and the look at the process the job may have ended well, or begun anew.
         if job.cancel_requested:
             return self.end(job.id, "cancelled", "Cancelled before it could save its state.", attempt=job.attempt)
-        text = "Its process ended without a word: it was killed, or memory ran out. Resume it."
+        if job.pause_requested:
+            text = "Paused; its process ended before it could save. Resume it to go on from its last checkpoint."
+            return self.end(job.id, "paused", text, attempt=job.attempt)
+        free, total = job.figures.get("free_memory"), job.figures.get("all_memory", 0.0)
+        if free is not None and free < SCARCE * total and job.parts < MOST_PARTS:
+            self._update(job.id, LIVE, _at(job.attempt), parts=job.parts * 2)
+            text = (
+                f"Its process was killed when only {free / 2**30:.1f} GiB of memory were free: memory ran out. Resume it; "
+                "each step is then done in twice as many parts."
+            )
+            return self.end(job.id, "lost", text, attempt=job.attempt)
+        text = (
+            "Its process ended without a word: it was killed, or memory ran out. Resume it; if that happens again, start "
+            "it anew with smaller batches."
+        )
         return self.end(job.id, "lost", text, attempt=job.attempt)
 
     def _update(
@@ -237,6 +346,17 @@ def _trouble_said() -> Iterator[None]:
         if "disk is full" in str(error.orig) or "No space left" in str(error.orig):
             raise NotEnoughDisk("The disk is full: the list of jobs was not changed. Free some space.") from error
         raise DatabaseUnavailable(f"The list of jobs is busy or away ({error.orig}). Try again in a moment.") from error
+
+
+def rank(job: Job) -> tuple[int, float, str]:
+    """The order in which waiting jobs get a device: by priority, then by age."""
+    return -job.priority, job.queued_at, job.id
+
+
+def _in_range(priority: int) -> int:
+    if priority not in PRIORITIES:
+        raise JobRefused(f"There is no priority {priority!r}. Use -1 (low), 0 (normal) or 1 (high).")
+    return int(priority)
 
 
 def _at(attempt: int | None) -> sa.ColumnElement[bool] | None:

@@ -116,8 +116,8 @@ def _progress(identifier: str) -> None:
 
 def _ended(job: Job) -> None:
     """How a job ended that did not end well, and a button to go on."""
-    if job.state == "cancelled":
-        st.info(f"Cancelled {ago(job.ended_at or job.created_at)}.", icon=":material/cancel:")
+    if job.state in ("cancelled", "paused"):
+        st.info(f"{job.state.capitalize()} {ago(job.ended_at or job.created_at)}.", icon=":material/cancel:")
     else:
         st.error(plain(job.text), icon=":material/error:")
     label = "Go on where it stopped" if job.kind == "import" else "Look again"

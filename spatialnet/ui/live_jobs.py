@@ -34,13 +34,40 @@ def live_fragment(draw: Callable[[], None], key: str) -> None:
 
 
 def sidebar_jobs() -> None:
-    """The jobs under way, in the sidebar."""
+    """The jobs under way, in the sidebar; and a notice, once, when one that was seen here has ended."""
+    _tell_ended()
 
     def draw() -> None:
         for job in services().jobs.store.live():
             st.progress(job.share, text=progress_text(job))
 
     live_fragment(draw, "sidebar")
+
+
+_NOTICES = {
+    "done": ("is done", ":material/check_circle:"),
+    "failed": ("failed", ":material/error:"),
+    "cancelled": ("was cancelled", ":material/cancel:"),
+    "paused": ("is paused", ":material/pause_circle:"),
+    "lost": ("was lost", ":material/help:"),
+}
+
+
+def _tell_ended() -> None:
+    """Say how jobs ended that were under way when this browser session looked last.
+
+    This runs with the whole page, which every live fragment draws again when jobs begin or end: a notice that a fragment
+    gave itself would be gone with the page that it belonged to.
+    """
+    live = [job.id for job in services().jobs.store.live()]
+    for identifier in st.session_state.get("jobs.seen", []):
+        if identifier in live:
+            continue
+        job = services().jobs.store.get(identifier)
+        outcome, icon = _NOTICES.get(job.state, ("ended", ":material/info:"))
+        detail = f" {plain(job.text)}" if job.text else ""
+        st.toast(f"**{plain(job.title)}** {outcome}.{detail}", icon=icon, duration="long")
+    st.session_state["jobs.seen"] = live
 
 
 def progress_text(job: Job) -> str:

@@ -28,7 +28,7 @@ def draw() -> None:
     runs = list_runs(services().settings, data.name)
     with watch:
         st.subheader("Queue", anchor=False)
-        live_fragment(partial(draw_queue, data), "queue")
+        live_fragment(draw_queue, "queue")
         if runs:
             st.subheader("Learning curves", anchor=False)
             named = {run.name: run for run in runs}

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from itertools import pairwise
 
 import psutil
 import pytest
@@ -58,7 +57,7 @@ def test_the_sample_survives_kill_9_and_is_resumed_to_its_end(jobs, until, no_fi
 
 
 def test_the_prepared_sample_gets_its_first_run_which_waits_for_the_device(jobs, until, in_workspace):
-    with (jobs.settings.locks / "device.lock").open("w") as held:
+    with (jobs.settings.locks / "cpu.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         done = until(request_sample(jobs, "landscape"), lambda j: not j.live)
         assert done.state == "done"
@@ -170,48 +169,3 @@ def test_a_log_of_anything_is_text(jobs):
     assert jobs.log(job.id, lines=2).endswith("last é")
     with pytest.raises(JobRefused):
         jobs.log("../../etc")
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from types import SimpleNamespace
-from spatialnet.jobs.worker import _device
-from spatialnet.settings import load_settings
-
-settings = load_settings(Path(sys.argv[1]))
-with _device(settings, SimpleNamespace(kind="train"), lambda share, text: None):
-    begin = time.monotonic()
-    print("has it", flush=True)
-    time.sleep(float(sys.argv[2]))
-    print(begin, time.monotonic(), flush=True)
-"""
-
-
-def hold(settings, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", HOLD, str(settings.workspace), str(seconds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
-
-
-def test_two_jobs_never_hold_the_device_together(settings):
-    processes = [hold(settings, 0.15) for _ in range(3)]
-    spans = []
-    for process in processes:
-        output, _ = process.communicate(timeout=60)
-        spans.append(tuple(map(float, output.splitlines()[-1].split())))
-    spans.sort()
-    for (_, end), (begin, _) in pairwise(spans):
-        assert end <= begin
-
-
-def test_a_killed_holder_frees_the_device(settings):
-    holder = hold(settings, 600)
-    assert holder.stdout.readline() == "has it\n"
-    next_one = hold(settings, 0)
-    time.sleep(1.0)
-    assert next_one.poll() is None
-    holder.kill()
-    output, _ = next_one.communicate(timeout=30)
-    assert output.startswith("has it\n")
-    holder.wait()
-    holder.stdout.close()

@@ -42,7 +42,7 @@ def test_a_training_survives_kill_9_and_learns_from_corrections(jobs, until, eng
     version = LabelStore(engine).version()
     say(engine, chip=int(train[2]), task="land_use", value=0)  # after the version that the run is asked to use
 
-    with (jobs.settings.locks / "device.lock").open("w") as held:
+    with (jobs.settings.locks / "cpu.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         job = request_training(jobs, data, RECIPE, label_version=version, corrections=2)
         assert until(job, lambda j: "Waiting for another job" in j.text).state == "queued"
