@@ -21,16 +21,25 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m spatialnet.train", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder; holds recipe.toml")
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the data set's folder")
+    parser.add_argument(
+        "--data", type=Path, required=True, action="append", metavar="FOLDER",
+        help="the data set's folder; once for each data set of a joint run",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>; default auto")
     parser.add_argument(
         "--weights", type=Path, metavar="FOLDER", help="where file: weights lie and converted ones are kept"
+    )
+    parser.add_argument(
+        "--parts",
+        type=int,
+        metavar="N",
+        help="into how many parts a step is cut, to fit into memory; default by the recipe",
     )
     given = parser.parse_args(arguments)
     asked: list[int] = []
     before = {s: signal.signal(s, lambda number, _frame: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        data = PackedChips.open(given.data.resolve())
+        data = [PackedChips.open(folder.resolve()) for folder in given.data]
         result = train(
             given.run.resolve(),
             data,
@@ -38,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             should_stop=lambda: bool(asked),
             heartbeat=_show,
             weights_folder=given.weights,
+            parts=given.parts,
         )
     except SpatialNetError as error:
         print(error, file=sys.stderr)

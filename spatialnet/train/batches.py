@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,12 @@ from spatialnet.model import SpatialNetViT
 from spatialnet.tasks import UNKNOWN_CLASS, Task
 
 RESIDENT_BYTES = 2 << 30
-"""Splits up to this size are normalised once and kept on the device; larger ones are gathered batch by batch."""
+"""Splits up to this size are prepared once and kept in memory; larger ones are gathered batch by batch. On a GPU the limit
+is `RESIDENT_SHARE` of the memory that is free there."""
+
+RESIDENT_SHARE = 0.5
+
+_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -26,16 +32,46 @@ class Batch:
     """Some chips.
 
     Attributes:
-        images: per sensor (batch, bands, height, width), normalised.
+        images: per sensor (batch, bands, height, width), normalised; empty where there are `features`.
         present: per sensor (batch,) bool.
         targets: per task, as `MultiTaskLoss` takes them.
         weights: (batch,) per task.
+        gsd: (batch,) metres per pixel; None where all chips have the model's own.
+        dataset: which data set the chips are from.
+        features: (batch, tasks or 1, dim) what the heads read, where the backbone is frozen.
     """
 
     images: dict[str, Tensor]
     present: dict[str, Tensor]
     targets: dict[str, Tensor]
     weights: dict[str, Tensor]
+    gsd: Tensor | None = None
+    dataset: str = ""
+    features: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.present.values())))
+
+    def cut(self, parts: int) -> list[Batch]:
+        """The same chips in at most `parts` batches of nearly the same size."""
+        parts = min(parts, max(1, len(self)))
+        if parts == 1:
+            return [self]
+        edges = [round(i * len(self) / parts) for i in range(parts + 1)]
+        return [self._rows(slice(low, high)) for low, high in pairwise(edges)]
+
+    def unknown(self) -> Batch:
+        """The same chips with no target known; a process without chips of its own goes through the motions with them."""
+        return replace(self, targets={name: torch.full_like(v, torch.nan) for name, v in self.targets.items()})
+
+    def _rows(self, rows: slice) -> Batch:
+        def of(values: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value[rows] for name, value in values.items()}
+
+        return Batch(
+            of(self.images), of(self.present), of(self.targets), of(self.weights),
+            None if self.gsd is None else self.gsd[rows], self.dataset, None if self.features is None else self.features[rows],
+        )  # fmt: skip
 
 
 class Chips:
@@ -44,9 +80,15 @@ class Chips:
     Args:
         data: the data set.
         split: a name in `SPLITS`.
-        model: gives the normalisation and the device.
-        targets: per task what `training_targets` gives.
+        model: gives the sensors, the normalisation, the size and the device.
+        targets: per task what `training_targets` gives; float32, NaN unknown.
         weights: (chips of the data set,) per task.
+        named: whether the data set is one of several: its chips then carry their ground sample distance.
+        seen_only: leave out chips that none of the model's sensors saw.
+
+    Attributes:
+        resident: whether the pixels lie on the device.
+        features: (chips, tasks or 1, dim) once a frozen backbone has been asked, else None.
     """
 
     def __init__(
@@ -56,43 +98,84 @@ class Chips:
         model: SpatialNetViT,
         targets: Mapping[str, npt.NDArray[Any]],
         weights: Mapping[str, npt.NDArray[np.float32]],
+        *,
+        named: bool = False,
+        seen_only: bool = False,
     ) -> None:
+        self.model, self.data = model, data
+        self.features: Tensor | None = None
+        own = [sensor.name for sensor in data.sensors if sensor.name in model.sensors]
+        present = {name: data.present(name) for name in own}
         self.indices = data.in_split(split)
-        self.model = model
+        if seen_only:
+            self.indices = self.indices[np.any([there[self.indices] for there in present.values()], axis=0)]
         device = model.device
-        self.present = {s: torch.from_numpy(data.present(s)[self.indices]).to(device) for s in model.sensors}
+        self.present = {name: torch.from_numpy(there[self.indices]).to(device) for name, there in present.items()}
         self.targets = {t: torch.from_numpy(values[self.indices]).to(device) for t, values in targets.items()}
         self.weights = {t: torch.from_numpy(values[self.indices]).to(device) for t, values in weights.items()}
-        self._mapped = {s: data.images(s) for s in model.sensors}
-        size = sum(len(self) * array[0].nbytes for array in self._mapped.values() if len(array))
-        self._resident: dict[str, Tensor] | None = None
-        if size <= RESIDENT_BYTES:
-            self._resident = self._prepare(self.indices)
+        gsd = model.gsd_of(data.gsd_m, data.chip_size) if named else 0.0
+        self.gsd = torch.full((len(self.indices),), gsd, device=device) if gsd > 0 else None
+        self._mapped = {name: data.images(name) for name in own}
+        self._resident = self._kept()
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batch(self, rows: Tensor) -> Batch:
-        """The chips at `rows` (long, on the CPU), counted within the split."""
-        if self._resident is not None:
-            images = {name: pixels[rows.to(pixels.device)] for name, pixels in self._resident.items()}
-        else:
+    @property
+    def resident(self) -> bool:
+        """Whether the pixels lie on the device."""
+        return self._resident is not None
+
+    def batch(self, rows: Tensor, *, pixels: bool = True) -> Batch:
+        """The chips at `rows` (long, on the CPU), counted within the split.
+
+        Args:
+            rows: which.
+            pixels: False where only the features are wanted.
+        """
+        where = rows.to(self.model.device, non_blocking=True)
+        images: dict[str, Tensor] = {}
+        if pixels and self._resident is not None:
+            images = {name: kept.index_select(0, where) for name, kept in self._resident.items()}
+        elif pixels:
             images = self._prepare(self.indices[rows.numpy()])
-        where = rows.to(self.model.device)
         return Batch(
             images,
             {name: there[where] for name, there in self.present.items()},
             {name: values[where] for name, values in self.targets.items()},
             {name: values[where] for name, values in self.weights.items()},
+            None if self.gsd is None else self.gsd[where],
+            self.data.name,
+            None if pixels or self.features is None else self.features[where],
         )
 
-    def batches(self, size: int) -> Iterator[Batch]:
+    def batches(self, size: int, *, pixels: bool = True) -> Iterator[Batch]:
         """All chips in order, `size` at a time."""
         for start in range(0, len(self), size):
-            yield self.batch(torch.arange(start, min(start + size, len(self))))
+            yield self.batch(torch.arange(start, min(start + size, len(self))), pixels=pixels)
 
-    def _prepare(self, indices: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        return self.model.prepare({name: array[indices] for name, array in self._mapped.items()}, overwrite=True)
+    def _prepare(self, indices: npt.NDArray[np.int64], *, resample: bool = True) -> dict[str, Tensor]:
+        mapped = {name: array[indices] for name, array in self._mapped.items()}
+        ready = self.model.prepare(mapped, overwrite=True, dataset=self.data.name)
+        return self.model.resample(ready) if resample and self.model.size else ready
+
+    def _kept(self) -> dict[str, Tensor] | None:
+        """All pixels on the device, where they fit there; resampled once, where that fits too."""
+        if not len(self):
+            return None
+        limit: float = RESIDENT_BYTES
+        if self.model.device.type == "cuda":
+            limit = RESIDENT_SHARE * torch.cuda.mem_get_info(self.model.device)[0]
+        for resample in (True, False):
+            first = self._prepare(self.indices[:1], resample=resample)
+            if sum(t.nbytes for t in first.values()) * len(self) > limit:
+                continue
+            kept = {name: t.new_empty((len(self), *t.shape[1:])) for name, t in first.items()}
+            for start in range(0, len(self), _AT_ONCE):
+                for name, part in self._prepare(self.indices[start : start + _AT_ONCE], resample=resample).items():
+                    kept[name][start : start + _AT_ONCE] = part
+            return kept
+        return None
 
 
 def run_targets(run: Path, data: PackedChips, task: Task) -> npt.NDArray[Any]:

@@ -1,26 +1,39 @@
-"""One training: how a step and a validation are done, and in which order chips are seen. No files, no clock."""
+"""One training: how a step and a validation are done, in two stages. No files, no clock."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import NothingToRead, RecipeInvalid
-from spatialnet.metrics import higher_is_better, metrics
+from spatialnet.errors import NothingToRead, TrainingDiverged
+from spatialnet.metrics import higher_is_better
 from spatialnet.model import SpatialNetViT, probabilities
-from spatialnet.model.losses import MultiTaskLoss
-from spatialnet.model.network import Fusion
+from spatialnet.model.losses import Losses, MultiTaskLoss
 from spatialnet.model.weights import NONE, apply_weights, warm_start
-from spatialnet.presets import preset_for
 from spatialnet.recipe import Recipe
+from spatialnet.train import sets as learnt
 from spatialnet.train.augment import augment, drop_sensors
-from spatialnet.train.batches import Batch, Chips, priors, run_targets, run_weights, training_targets
-from spatialnet.train.state import TrainingState, schedule
+from spatialnet.train.batches import Batch
+from spatialnet.train.devices import autocast_dtype
+from spatialnet.train.devices import resolve_device as resolve_device
+from spatialnet.train.distributed import Processes
+from spatialnet.train.features import classify_features, compute_features
+from spatialnet.train.mixing import mix
+from spatialnet.train.order import Order, mixed
+from spatialnet.train.order import steps_per_epoch as steps_per_epoch
+from spatialnet.train.sets import Measured
+from spatialnet.train.sets import build_model as build_model
+from spatialnet.train.state import ALL, HEADS, TrainingState, schedule
+from spatialnet.train.weighting import gradient_conflicts, make_weighting
 
 MODEL = "model.safetensors"
 
@@ -29,7 +42,8 @@ VALIDATION_BATCH = 256
 LEAST_GAIN = 1e-4
 """An epoch is better than another only by more than this, so that patience ends on a plateau."""
 
-Measured = dict[str, dict[str, float]]
+CAREFUL = ("multilabel", "count")
+"""Kinds of tasks that ask about things which a small crop may cut away."""
 
 
 class Training:
@@ -37,13 +51,16 @@ class Training:
 
     Args:
         run: the run's folder; its `targets/` and `weights/` are used where they are.
-        data: the data set.
+        data: the data sets; several need the run's joint tasks.
         recipe: the run's recipe.
-        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
+        device: where to train.
         weights_folder: where `file:` weights lie and converted ones are kept.
+        parts: into how many parts a step is cut, where that is not the recipe's `accumulate`.
 
     Raises:
-        NothingToRead: the training split is empty.
+        NothingToRead: the training split is empty, or no task has a target.
+        RecipeInvalid: the recipe names tasks or sensors that there are not.
+        DataSetInvalid: the data sets do not fit the run or each other.
         WeightsUnavailable: pretrained weights cannot be had.
         CheckpointDoesNotFit: the parent run fits neither recipe nor data.
     """
@@ -51,206 +68,321 @@ class Training:
     def __init__(
         self,
         run: Path,
-        data: PackedChips,
+        data: Sequence[PackedChips],
         recipe: Recipe,
-        device: str,
+        device: torch.device,
         weights_folder: Path,
+        parts: int | None = None,
     ) -> None:
-        self.run, self.recipe, self.data = run, recipe, data
-        self.device = resolve_device(device)
+        self.recipe, self.device = recipe, device
+        self.processes = Processes(device)
+        for one in data:
+            if not len(one.in_split("train")):
+                raise NothingToRead(f"Data set {one.name} has no chips to train on. Choose one with a training split.")
+        self.sets, joint = learnt.learnt_sets(run, data, recipe)
+        tasks, self.skipped = learnt.chosen_tasks(self.sets, joint, recipe)
         torch.manual_seed(recipe.seed)
-        self.model = build_model(data, recipe)
+        self.model = build_model(data, recipe, tasks)
         self.origin = _start_weights(self.model, run, recipe, weights_folder)
-        self.model.to(self.device)
-        self.precision = autocast_dtype(recipe.precision, self.device)
-        weights = {t.name: run_weights(run, data, t) for t in data.tasks}
-        soft = recipe.soft_targets
-        targets = {t.name: training_targets(run, data, t, weights[t.name], soft=soft) for t in data.tasks}
-        self.train_chips = Chips(data, "train", self.model, targets, weights)
-        self.validation_chips = Chips(data, "validation", self.model, {}, {})
-        if not len(self.train_chips):
-            raise NothingToRead(f"Data set {data.name} has no chips to train on. Choose one with a training split.")
-        found = {t.name: priors(t, targets[t.name][self.train_chips.indices]) for t in data.tasks}
+        self.model.to(device)
+        self.precision = autocast_dtype(recipe.precision, device)
+        for one in self.sets:
+            one.settle(self.model)
         self.loss = MultiTaskLoss(
-            data.tasks,
-            weighting="uncertainty" if recipe.weighting == "uncertainty" else "static",
+            tasks,
             label_smoothing=recipe.label_smoothing,
-            priors={name: prior for name, prior in found.items() if prior is not None},
+            priors=learnt.task_priors(self.sets, tasks),
             balance=recipe.balance,
             balance_binary=recipe.balance_binary,
-        ).to(self.device)
+            assumed_negative=recipe.assumed_negative,
+            unscaled=recipe.weighting == "unscaled",
+        ).to(device)
+        names = list(self.model.tasks)
+        counts = [task.name for task in tasks if task.kind == "count"]
+        self.weighting = make_weighting(recipe, names, counts).to(device)
+        self.careful = any(task.kind in CAREFUL for task in tasks)
+        self.chips = sum(len(one.train) for one in self.sets)
+        self.batches = steps_per_epoch(self.chips, recipe)
+        self.head_steps = self.batches * recipe.head_epochs
+        self.steps = self.head_steps + self.batches * recipe.epochs
+        self.order = Order([len(one.train) for one in self.sets], recipe, self.steps)
+        self.pieces = -(-max(parts or recipe.accumulate, 1) // self.order.draws)
         pretrained = self.origin["name"] not in (NONE, "parent")
-        self.state = TrainingState(self.model, self.loss, recipe, pretrained=pretrained)
-        self.batches = steps_per_epoch(len(self.train_chips), recipe)
-        self.steps = self.batches * recipe.epochs
-        self.rate = schedule(recipe, self.steps)
-        self.generator = torch.Generator(self.device)
+        self.state = TrainingState(
+            self.model, self.weighting, recipe, pretrained=pretrained, stage=HEADS if self.head_steps else ALL
+        )
+        self.generator = torch.Generator(device)
         self.sums: dict[str, Tensor] = {}
+        self.conflicts: dict[str, float] = {}
+        self._rates = {
+            HEADS: schedule(recipe, self.head_steps, recipe.head_rate),
+            ALL: schedule(recipe, self.steps - self.head_steps),
+        }
+        self._ahead: tuple[int, Future[list[Batch]]] | None = None
+        self._fetcher: ThreadPoolExecutor | None = None
+        self._unsure: deque[tuple[Tensor, int]] = deque()
+        self._ready = ""
 
-    def rows(self, step: int) -> Tensor:
-        """Which chips of the training split a step (from 0) sees: (batch,) long, on the CPU."""
-        epoch, place = divmod(step, self.batches)
-        shuffle = torch.Generator().manual_seed(mixed(self.recipe.seed, epoch, 1))
-        order = torch.randperm(len(self.train_chips), generator=shuffle)
-        return order[place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
+    @property
+    def stage(self) -> str:
+        """The stage that the next step belongs to."""
+        return HEADS if self.state.progress.step < self.head_steps else ALL
 
-    def step(self) -> None:
-        """One step of the optimiser."""
-        number = self.state.progress.step
-        # Seeding every step makes a resumed run equal to an uninterrupted one without random state on disk.
-        torch.manual_seed(mixed(self.recipe.seed, number, 2))
-        self.generator.manual_seed(mixed(self.recipe.seed, number, 3))
-        batch = self._disturbed(self.train_chips.batch(self.rows(number)))
-        self.state.set_rate(self.rate(number))
-        self.model.train()
-        with self._autocast():
-            logits = self.model(batch.images, present=_present(batch))
-        losses = self.loss(logits, batch.targets, batch.weights)
-        self.state.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        self.state.optimizer.step()
-        self.state.progress.step += 1
-        self.state.update_average()
-        for name, value in losses.tasks.items():
-            part = torch.stack([value * losses.known[name], losses.known[name]])
-            self.sums[name] = self.sums[name] + part if name in self.sums else part
+    def make_ready(self, heard: Callable[[float], bool]) -> None:
+        """Go over to the stage of the next step, where that is another.
 
-    def mean_losses(self) -> dict[str, float]:
-        """Mean loss per task over the known targets of the current epoch so far.
+        Args:
+            heard: called with the share of the chips whose features are there; True = stop.
 
         Raises:
-            RecipeInvalid: a loss is no longer a number.
+            Stopped: `heard` said so.
         """
+        if self._ready == self.stage:
+            return
+        if self.state.progress.stage != self.stage:
+            self.state.begin(self.stage)
+        if self.stage == HEADS:
+            compute_features(self.model, self.sets, self.processes, self._autocast(), VALIDATION_BATCH, heard)
+        else:
+            for one in self.sets:
+                one.train.features = one.validation.features = None
+            self.model.set_checkpointing(self.recipe.checkpointing)
+            if self.recipe.compile == "on" or (self.recipe.compile == "auto" and self.device.type == "cuda"):
+                for block in self.model.blocks:
+                    block.compile()
+        self._ready = self.stage
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return self._rates[HEADS](step) if step < self.head_steps else self._rates[ALL](step - self.head_steps)
+
+    def step(self) -> None:
+        """One step of the optimiser.
+
+        Raises:
+            TrainingDiverged: the loss or its gradient is no longer a number; the step is not taken.
+        """
+        progress, number = self.state.progress, self.state.progress.step
+        # Seeding every step makes a resumed run equal to an uninterrupted one without random state on disk.
+        own = (self.processes.rank,) if self.processes.rank else ()
+        torch.manual_seed(mixed(self.recipe.seed, number, 2, *own))
+        self.generator.manual_seed(mixed(self.recipe.seed, number, 3, *own))
+        parts = [part for batch in self._gathered(number) for part in self._disturbed(batch).cut(self.pieces)]
+        norm = self._norm(parts)
+        self.state.set_rate(self.rate(number))
+        self.model.train(self.stage == ALL)
+        self.state.optimizer.zero_grad(set_to_none=True)
+        self.weighting.begin_step(number, norm)
+        several = self.processes.count > 1
+        reduce = self.processes.sum_ if several else None
+        measuring = self.recipe.conflicts and number % self.batches == 0 and bool(self.state.shared)
+        for i, part in enumerate(parts):
+            losses = self._losses(part, norm)
+            if measuring and i == 0:
+                self.conflicts = gradient_conflicts(losses, self.state.shared)
+            self._count(losses, norm)
+            self.weighting.backward(losses, self.state.shared, last=i + 1 == len(parts), reduce=reduce)
+        if several:
+            self._sum_gradients()
+        self._refuse_infinite(number)
+        self.state.optimizer.step()
+        progress.step += 1
+        self.state.update_average(progress.step - (self.head_steps if self.stage_of(number) == ALL else 0))
+        self.weighting.after_step(lambda: self._again(parts, norm), reduce)
+
+    def stage_of(self, step: int) -> str:
+        """The stage that a step belongs to."""
+        return HEADS if step < self.head_steps else ALL
+
+    def mean_losses(self) -> dict[str, float]:
+        """Mean loss per task over the known targets of the current epoch so far."""
         pairs = {name: [float(v) for v in part] for name, part in self.sums.items()}
-        means = {name: total / known for name, (total, known) in pairs.items() if known}
-        if not all(np.isfinite(value) for value in means.values()):
-            raise RecipeInvalid(
-                f"The loss is no longer a number at step {self.state.progress.step}. "
-                "Lower learning_rate, or set clip to 1."
-            )
-        return means
+        return {name: total / known for name, (total, known) in pairs.items() if known}
 
     @torch.no_grad()
-    def validate(self) -> Measured:
-        """Metrics per task on the validation split, with the weights that are in the model now."""
+    def validate(self) -> dict[str, Measured]:
+        """Metrics per data set and task on the validation splits, with the weights that are in the model now."""
         self.model.eval()
-        answers: dict[str, list[Tensor]] = {name: [] for name in self.model.tasks}
-        with self._autocast():
-            for batch in self.validation_chips.batches(VALIDATION_BATCH):
-                logits = self.model(batch.images, present=_present(batch))
-                for name, task in self.model.tasks.items():
-                    answers[name].append(probabilities(logits[name], task))
-        rows = self.validation_chips.indices
-        return {
-            name: metrics(task, torch.cat(answers[name]).cpu().numpy(), run_targets(self.run, self.data, task)[rows])
-            for name, task in self.model.tasks.items()
-            if len(rows)
-        }
+        measured = {}
+        for one in self.sets:
+            names = one.answered(self.model)
+            answers: dict[str, list[Tensor]] = {name: [] for name in names}
+            with self._autocast():
+                for batch in one.validation.batches(VALIDATION_BATCH, pixels=one.validation.features is None):
+                    for name, logits in self._answers(batch, names).items():
+                        answers[name].append(probabilities(logits, self.model.tasks[name]))
+            scores = {name: torch.cat(parts).cpu().numpy() for name, parts in answers.items() if parts}
+            measured[one.data.name] = one.measure(scores)
+        return measured
 
-    def end_epoch(self) -> Measured:
+    def end_epoch(self) -> dict[str, Measured]:
         """Validate the averaged weights and keep them if they are the best, or the last are wanted."""
+        self.check()
         progress = self.state.progress
+        self.weighting.end_epoch(self.mean_losses())
         self.sums = {}
+        if not self.processes.main:
+            return {}
         self.state.swap_average()
         try:
             measured = self.validate()
-            value = selection_score(self.model, measured)
-            last = progress.step == self.steps
+            value = self._score(measured)
             better = value > progress.best_score + LEAST_GAIN or not progress.best_epoch
-            if last if self.recipe.keep == "last" else better:
+            if progress.step == self.steps if self.recipe.keep == "last" else better:
                 self.state.remember_best()
             if better or self.recipe.keep == "last":
-                progress.best_score, progress.best_metrics = value, measured
+                progress.best_score, progress.best_metrics = value, learnt.mean_over_sets(measured, self.sets)
                 progress.best_epoch = progress.step // self.batches
         finally:
             self.state.swap_average()
         return measured
 
+    def check(self) -> None:
+        """Look at the steps of which it is not yet known whether they were numbers.
+
+        Raises:
+            TrainingDiverged: one was not.
+        """
+        while self._unsure:
+            self._look(*self._unsure.popleft())
+
+    def close(self) -> None:
+        """End the thread that fetches chips."""
+        if self._fetcher is not None:
+            self._fetcher.shutdown(cancel_futures=True)
+
+    def _score(self, measured: Mapping[str, Measured]) -> float:
+        scores = [selection_score(one.data.tasks, measured[one.data.name]) for one in self.sets]
+        return float(np.mean(scores))
+
+    def _gathered(self, number: int) -> list[Batch]:
+        """A step's chips of this process, a batch per draw; those of the next step are fetched meanwhile where they must be
+        read.
+        """  # noqa: D205 - one thought
+        if self.stage == HEADS or all(one.train.resident for one in self.sets):
+            return self._fetch(number)
+        if self._fetcher is None:
+            self._fetcher = ThreadPoolExecutor(1, "chips")
+        held = self._ahead
+        batches = held[1].result() if held is not None and held[0] == number else self._fetch(number)
+        self._ahead = None
+        if number + 1 < self.steps:
+            self._ahead = (number + 1, self._fetcher.submit(self._fetch, number + 1))
+        return batches
+
+    def _fetch(self, number: int) -> list[Batch]:
+        batches = []
+        pixels = self.stage_of(number) == ALL
+        for draw in self.order(number):
+            rows = self.processes.deal(draw.rows)
+            batch = self.sets[draw.number].train.batch(rows if len(rows) else draw.rows[:1], pixels=pixels)
+            if self.recipe.turns == "rotating":
+                names = list(batch.targets)
+                chosen = names[draw.visit % len(names)]
+                batch = replace(batch, targets={chosen: batch.targets[chosen]})
+            batches.append(batch if len(rows) else batch.unknown())
+        return batches
+
+    def _disturbed(self, batch: Batch) -> Batch:
+        if batch.features is not None:
+            return batch
+        images = augment(batch.images, self.model.sensors, self.recipe, self.generator, careful=self.careful)
+        batch = replace(batch, images=images)
+        if self.recipe.mixup or self.recipe.cutmix:
+            batch = mix(batch, self.recipe, self.model.tasks.values(), self.generator)
+        if len(batch.present) > 1 and self.recipe.sensor_dropout:
+            batch = replace(batch, present=drop_sensors(batch.present, self.recipe.sensor_dropout, self.generator))
+        return batch
+
+    def _norm(self, parts: Sequence[Batch]) -> dict[str, Tensor] | None:
+        """Known weight per task of the whole step; None where the one part is the whole step and says so itself."""
+        if len(parts) == 1 and self.processes.count == 1:
+            return None
+        total: dict[str, Tensor] = {}
+        for part in parts:
+            for name, known in self.loss.known(part.targets, part.weights).items():
+                total[name] = total[name] + known if name in total else known
+        return self.processes.summed(total)
+
+    def _losses(self, part: Batch, norm: Mapping[str, Tensor] | None) -> Losses:
+        with self._autocast():
+            logits = self._answers(part, list(part.targets))
+        return self.loss(logits, part.targets, part.weights, norm)  # type: ignore[no-any-return]
+
+    def _answers(self, batch: Batch, names: Sequence[str]) -> dict[str, Tensor]:
+        if batch.features is not None:
+            return classify_features(self.model, batch.features, names)
+        present = batch.present if len(batch.present) > 1 else None
+        answers: dict[str, Tensor] = self.model(batch.images, present=present, gsd=batch.gsd, tasks=names)
+        return answers
+
+    def _again(self, parts: Sequence[Batch], norm: Mapping[str, Tensor] | None) -> Losses:
+        """The losses of a step's chips once more, with the changed model."""
+        tasks: dict[str, Tensor] = {}
+        known: dict[str, Tensor] = {}
+        share: dict[str, Tensor] = {}
+        for part in parts:
+            losses = self._losses(part, norm)
+            for total, found in ((tasks, losses.tasks), (known, losses.known), (share, losses.share)):
+                for name, value in found.items():
+                    total[name] = total[name] + value if name in total else value
+        return Losses(tasks, known, share)
+
+    def _count(self, losses: Losses, norm: Mapping[str, Tensor] | None) -> None:
+        """Add a part's losses to the epoch's."""
+        for name, value in losses.tasks.items():
+            whole = losses.known[name] if norm is None else norm[name]
+            pair = torch.stack([value.detach() * whole, losses.known[name]])
+            self.processes.sum_(pair)
+            self.sums[name] = self.sums[name] + pair if name in self.sums else pair
+
+    def _sum_gradients(self) -> None:
+        learned: list[nn.Parameter] = [*self.state.learnt, *self.weighting.parameters()]
+        if self.recipe.weighting == "pcgrad":  # summed them itself, before the surgery
+            shared = {id(p) for p in self.state.shared}
+            learned = [p for p in learned if id(p) not in shared]
+        self.processes.sum_gradients(learned)
+
+    def _refuse_infinite(self, number: int) -> None:
+        """Clip the gradient, and take no step where it is not a number."""
+        clip = self.recipe.clip or torch.inf
+        length = torch.nn.utils.clip_grad_norm_(self.state.learnt, clip, foreach=True)
+        bad = ~torch.isfinite(length)
+        if self.device.type != "cuda":
+            self._look(bad, number)
+            return
+        # Asking a GPU waits for it. The optimiser leaves the step out by itself, and the answer is read two steps later.
+        self.state.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
+        self.state.optimizer.grad_scale = None  # type: ignore[attr-defined]
+        self._unsure.append((bad, number))
+        if len(self._unsure) > 2:
+            self._look(*self._unsure.popleft())
+
+    def _look(self, bad: Tensor, number: int) -> None:
+        if not bool(bad):
+            return
+        seen = [(draw.number, draw.rows) for draw in self.order(number)]
+        raise TrainingDiverged(
+            f"The loss is no longer a number in epoch {number // self.batches + 1}, step {number + 1}, at "
+            f"{learnt.named_chips(self.sets, seen)}. That step was not taken and the checkpoint before it is kept. Lower "
+            "learning_rate, set clip to 1, or look at those chips."
+        )
+
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32)
 
-    def _disturbed(self, batch: Batch) -> Batch:
-        images = augment(batch.images, self.model.sensors, self.recipe, self.generator)
-        present = batch.present
-        if len(present) > 1 and self.recipe.sensor_dropout:
-            present = drop_sensors(present, self.recipe.sensor_dropout, self.generator)
-        return Batch(images, present, batch.targets, batch.weights)
 
-
-def build_model(data: PackedChips, recipe: Recipe) -> SpatialNetViT:
-    """A fresh model for a data set, with the training split's normalisation."""
-    fusion: Fusion = "mean" if recipe.fusion == "mean" else "early"
-    model = SpatialNetViT(
-        data.sensors,
-        data.tasks,
-        preset_for(recipe.weights, recipe.preset),
-        chip_size=data.chip_size,
-        gsd_m=data.gsd_m,
-        fusion=fusion,
-        patch=recipe.patch or None,
-        drop_path=recipe.drop_path,
-    )
-    model.set_statistics({sensor.name: data.statistics(sensor.name) for sensor in data.sensors})
-    return model
-
-
-def selection_score(model: SpatialNetViT, measured: Measured) -> float:
+def selection_score(tasks: Sequence[Any], measured: Measured) -> float:
     """One number that ranks epochs: the mean of the tasks' main metrics; an error e counts as 1 / (1 + e)."""
     values = []
-    for name, task in model.tasks.items():
-        if task.main_metric in measured.get(name, {}):
-            value = measured[name][task.main_metric]
+    for task in tasks:
+        if task.main_metric in measured.get(task.name, {}):
+            value = measured[task.name][task.main_metric]
             values.append(value if higher_is_better(task.main_metric) else 1 / (1 + value))
     return float(np.mean(values)) if values else 0.0
-
-
-def steps_per_epoch(chips: int, recipe: Recipe) -> int:
-    """Full batches in an epoch; at least one, which may then be short."""
-    return max(1, chips // recipe.batch_size)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is CUDA where there is one, else the CPU.
-
-    Raises:
-        RecipeInvalid: there is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise RecipeInvalid(f"{name[:64]!r} is not a device. Use auto, cpu, cuda or cuda:<index>.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RecipeInvalid(
-            f"This machine has {torch.cuda.device_count()} CUDA devices; {name} was asked for. Use auto."
-        )
-    return device
-
-
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What matrix products are computed in: `auto` is bfloat16 where the device has instructions for it."""
-    if precision == "auto":
-        if device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-        features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return torch.bfloat16 if features.get("avx512_bf16") else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
-def mixed(*numbers: int) -> int:
-    """One seed from several numbers, such that neighbours have unrelated seeds."""
-    high, low = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
-    return (int(high) << 31) ^ int(low)
 
 
 def _start_weights(model: SpatialNetViT, run: Path, recipe: Recipe, folder: Path) -> dict[str, Any]:
     if recipe.parent:
         return warm_start(model, run.parent / recipe.parent / MODEL)
     return apply_weights(model, recipe.weights, folder)
-
-
-def _present(batch: Batch) -> dict[str, Tensor] | None:
-    return batch.present if len(batch.present) > 1 else None

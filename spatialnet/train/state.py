@@ -12,10 +12,15 @@ import torch
 from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
 
-from spatialnet.errors import CheckpointDoesNotFit
+from spatialnet.errors import CheckpointDoesNotFit, RecipeInvalid
 from spatialnet.model import SpatialNetViT
 from spatialnet.model.checkpoint import load_strictly, read_tensors, write_tensors
+from spatialnet.model.low_rank import add_low_rank, has_low_rank, merge_low_rank
+from spatialnet.model.tuning import LOW_RANK
 from spatialnet.recipe import Recipe
+
+HEADS, ALL = "heads", "all"
+"""The two stages: heads only on features of a frozen backbone, then what the recipe's `tune` says."""
 
 
 @dataclass
@@ -23,15 +28,17 @@ class Progress:
     """Where a training stands.
 
     Attributes:
-        step: steps done.
+        step: steps done, over both stages.
+        stage: `heads` or `all`.
         seconds: wall time spent, over all sittings.
         sums: per task summed loss and summed weight of known targets in the current epoch.
         best_score: best mean of main metrics on validation.
-        best_epoch: the epoch (from 1) of `best_score`; 0 = none yet.
+        best_epoch: the epoch (from 1, over both stages) of `best_score`; 0 = none yet.
         best_metrics: validation metrics of that epoch.
     """
 
     step: int = 0
+    stage: str = ALL
     seconds: float = 0.0
     sums: dict[str, list[float]] = field(default_factory=dict)
     best_score: float = -math.inf
@@ -40,28 +47,51 @@ class Progress:
 
 
 class TrainingState:
-    """Model, loss weights, optimiser, averaged weights and the best weights so far.
+    """Model, task weighting, optimiser, averaged weights and the best weights so far.
 
     There is no random state to keep: every step draws from generators that are seeded by the recipe's seed
     and the step.
 
     Args:
         model: on its device.
-        loss: may hold learned task weights.
+        weighting: may hold learned task weights.
         recipe: the run's recipe.
         pretrained: whether the model started from trained weights, so that layer decay applies.
+        stage: the first stage.
     """
 
-    def __init__(self, model: SpatialNetViT, loss: nn.Module, recipe: Recipe, *, pretrained: bool) -> None:
-        self.model, self.loss, self.recipe = model, loss, recipe
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self, model: SpatialNetViT, weighting: nn.Module, recipe: Recipe, *, pretrained: bool, stage: str = ALL
+    ) -> None:
+        self.model, self.weighting, self.recipe, self.pretrained = model, weighting, recipe, pretrained
         self.progress = Progress()
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(model, loss, recipe, pretrained=pretrained), lr=recipe.learning_rate, fused=True
-        )
-        self.names = {id(p): f"model.{n}" for n, p in model.named_parameters()}
-        self.names |= {id(p): f"loss.{n}" for n, p in loss.named_parameters()}
-        self.average = [p.detach().clone() for p in model.parameters()] if recipe.ema else []
         self.best: dict[str, Tensor] = {}
+        self.begin(stage)
+
+    def begin(self, stage: str) -> None:
+        """Start a stage: say which parameters learn, with a fresh optimiser and average."""
+        model, recipe = self.model, self.recipe
+        self.progress.stage = stage
+        self.low_rank = stage == ALL and recipe.tune == "lora"
+        if self.low_rank:
+            torch.manual_seed(recipe.seed)  # the updates' random half is the same in a resumed run
+            add_low_rank(model, recipe.lora_rank)
+            model.to(model.device)
+        else:
+            model.freeze_backbone(HEADS if stage == HEADS else recipe.tune, recipe.tuned_blocks)
+        self.learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.shared = [
+            p for n, p in model.named_parameters() if p.requires_grad and not n.startswith(("heads.", "queries."))
+        ]
+        self.names = {id(p): f"model.{n}" for n, p in model.named_parameters()}
+        # "loss": the weighting's place in files of older runs.
+        self.names |= {id(p): f"loss.{n}" for n, p in self.weighting.named_parameters()}
+        groups = _parameter_groups(model, self.weighting, recipe, pretrained=self.pretrained)
+        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+        self.optimizer = kind(groups, lr=recipe.learning_rate, fused=True)
+        self.average = [p.detach().clone() for p in self.learnt] if recipe.ema else []
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate, scaled per layer."""
@@ -69,17 +99,16 @@ class TrainingState:
             group["lr"] = rate * group.get("lr_scale", 1.0)
 
     @torch.no_grad()
-    def update_average(self) -> None:
-        """Move the averaged weights towards the current ones; slower as more steps are done."""
+    def update_average(self, steps: int) -> None:
+        """Move the averaged weights towards the current ones; slower as more steps of the stage are done."""
         if self.average:
-            step = self.progress.step
-            decay = min(self.recipe.ema, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.model.parameters()], 1 - decay)
+            decay = min(self.recipe.ema, (1 + steps) / (10 + steps))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.learnt], 1 - decay)
 
     @torch.no_grad()
     def swap_average(self) -> None:
         """Exchange the current weights with the averaged ones; a second call puts them back."""
-        for parameter, average in zip(self.model.parameters(), self.average, strict=False):
+        for parameter, average in zip(self.learnt, self.average, strict=False):
             held = parameter.detach().clone()
             parameter.copy_(average)
             average.copy_(held)
@@ -88,6 +117,15 @@ class TrainingState:
         """Keep a copy of the current weights as the best so far."""
         self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
+    @torch.no_grad()
+    def keep_best(self) -> None:
+        """Put the best weights into the model, which is a plain one afterwards: low-rank updates are added to the weights."""
+        if self.low_rank and not any(LOW_RANK in name for name in self.best):
+            merge_low_rank(self.model)
+        self.model.load_state_dict(self.best)
+        if has_low_rank(self.model):
+            merge_low_rank(self.model)
+
     def save(self, path: Path) -> None:
         """Write everything to `path`.
 
@@ -95,7 +133,7 @@ class TrainingState:
             NotEnoughDisk: the disk is full; the file that was there is unchanged.
         """
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"loss.{name}": tensor for name, tensor in self.loss.state_dict().items()}
+        tensors |= {f"loss.{name}": tensor for name, tensor in self.weighting.state_dict().items()}
         tensors |= {f"average.{i}": tensor for i, tensor in enumerate(self.average)}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for parameter, values in self.optimizer.state.items():
@@ -103,18 +141,23 @@ class TrainingState:
         write_tensors(path, tensors, {"progress": _finite(vars(self.progress)), "recipe": self.recipe.to_toml()})
 
     def load(self, path: Path) -> None:
-        """Go on from what `save` wrote.
+        """Go on from what `save` wrote, in the stage it was written in.
 
         Raises:
             CheckpointDoesNotFit: it was written by another recipe or model, or cannot be read.
         """
         tensors, metadata = read_tensors(path, str(self.model.device))
-        if metadata.get("recipe") != self.recipe.to_toml():
+        stored = metadata["progress"]
+        changes = _changes(str(metadata.get("recipe")), self.recipe)
+        if changes:
             raise CheckpointDoesNotFit(
-                f"{path.name} was written by another recipe. Start a new run for a changed recipe."
+                f"{path.name} was written by another recipe ({changes}). Start a new run for a changed recipe."
             )
+        stage = stored.get("stage", ALL)
+        if stage != self.progress.stage:
+            self.begin(stage)
         load_strictly(self.model, _under(tensors, "model."), path.name)
-        self.loss.load_state_dict(_under(tensors, "loss."))
+        self.weighting.load_state_dict(_under(tensors, "loss."))
         for i, average in enumerate(self.average):
             average.copy_(tensors[f"average.{i}"])
         self.best = _under(tensors, "best.")
@@ -124,26 +167,34 @@ class TrainingState:
                 values = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
                 if all(value is not None for value in values.values()):
                     self.optimizer.state[parameter] = values
-        stored = metadata["progress"]
         stored["best_score"] = -math.inf if stored["best_score"] is None else stored["best_score"]
         self.progress = Progress(**stored)
 
 
-def schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """The learning rate of each step (from 0): a linear rise, then a cosine to 1 % of the peak."""
-    rise = max(1, round(recipe.warmup * steps))
+def schedule(recipe: Recipe, steps: int, peak: float | None = None) -> Callable[[int], float]:
+    """The learning rate of each step (from 0) of a stage: a linear rise, then a cosine to 1 % of the peak, or no change.
+
+    Args:
+        recipe: its `warmup` and `schedule` are used.
+        steps: of the stage.
+        peak: default the recipe's `learning_rate`.
+    """
+    top = recipe.learning_rate if peak is None else peak
+    rise = max(1, round(recipe.warmup * steps)) if recipe.warmup or recipe.schedule == "cosine" else 0
 
     def rate(step: int) -> float:
         if step < rise:
-            return recipe.learning_rate * (step + 1) / rise
+            return top * (step + 1) / rise
+        if recipe.schedule == "constant":
+            return top
         share = (step - rise) / max(1, steps - rise)
-        return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+        return top * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
 
     return rate
 
 
 def _parameter_groups(
-    model: SpatialNetViT, loss: nn.Module, recipe: Recipe, *, pretrained: bool
+    model: SpatialNetViT, weighting: nn.Module, recipe: Recipe, *, pretrained: bool
 ) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = param_groups_layer_decay(
         model,
@@ -151,8 +202,17 @@ def _parameter_groups(
         no_weight_decay_list=model.no_weight_decay(),
         layer_decay=recipe.layer_decay if pretrained else 1.0,
     )
-    learned = list(loss.parameters())
+    learned = list(weighting.parameters())
     return [*groups, {"params": learned, "weight_decay": 0.0}] if learned else groups
+
+
+def _changes(stored: str, recipe: Recipe) -> str:
+    """In what a stored recipe differs, or nothing; one that cannot be read differs."""
+    try:
+        found = Recipe.from_toml(stored).changes(recipe)
+    except RecipeInvalid:
+        return "one that cannot be read"
+    return ", ".join(f"{name} was {before!r} and is {now!r}" for name, (before, now) in list(found.items())[:3])
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
