@@ -11,7 +11,7 @@ from spatialnet.cli.progress import follow
 from spatialnet.cli.table import print_rows
 from spatialnet.datasets.catalogue import list_datasets, open_dataset
 from spatialnet.errors import AblationNotFound, DataSetNotFound
-from spatialnet.evaluate.ablation_table import HEAD, markdown, measured_on, table_rows
+from spatialnet.evaluate.ablation_table import HEAD, markdown, measured_on, table_rows, verdicts
 from spatialnet.evaluate.arms import DEFAULT_QUESTIONS, QUESTIONS
 from spatialnet.jobs.ablation import Ablation, list_ablations, open_ablation, plan_for, request_ablation
 from spatialnet.jobs.services import Services, services
@@ -77,7 +77,7 @@ def _show(ablation: Ablation, *, as_markdown: bool) -> None:
     if rows:
         print_rows([HEAD, *(row.cells for row in rows)])
         print()
-        print("\n".join(row.sentence for row in rows))
+        print("\n".join(verdicts(rows)))
         print()
     print(measured_on(ablation.info))
     if not ablation.done:

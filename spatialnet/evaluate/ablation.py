@@ -79,24 +79,28 @@ def compare_arms(
     return result
 
 
-def sentence(part: str, instead: str, label: str, metric: str, found: Mapping[str, Any]) -> str:
-    """One task's verdict as people read it.
+def sentence(part: str, instead: str, found: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """What an arm says, as people read it: on which tasks the part helps, hurts, or makes no difference.
 
     Args:
         part: what the base has, as `Arm.part`.
-        instead: what the arm has, as `Arm.instead`.
-        label: of the task.
-        metric: as people read it.
-        found: one entry of `compare_arms`.
+        instead: what the arm has instead, as `Arm.instead`.
+        found: label of each task and its entry of `compare_arms`.
     """
-    held = found["worth"]
-    what = f"{label}: {part[:1].lower()}{part[1:]} against {instead}"
-    if held["verdict"] == UNKNOWN:
-        return f"{what}: too little is known on the test split to say."
-    numbers = f"{metric} {held['value']:+.3f}, 95 % interval {held['low']:+.3f} to {held['high']:+.3f}"
-    if held["verdict"] == SAME:
-        return f"{what}: no difference ({numbers})."
-    return f"{what}: {held['verdict']} ({numbers})."
+    said = []
+    for word in (BETTER, WORSE, SAME, UNKNOWN):
+        held = [(label, entry["worth"]) for label, entry in found if entry["worth"]["verdict"] == word]
+        if not held:
+            continue
+        if word in (BETTER, WORSE):
+            numbers = (
+                f"{label} ({w['value']:+.3f}, 95 % interval {w['low']:+.3f} to {w['high']:+.3f})" for label, w in held
+            )
+            said.append(f"{word} on {', '.join(numbers)}")
+        else:
+            names = ", ".join(label for label, _ in held)
+            said.append(f"{word} on {names}" if word == SAME else f"too few blocks of test ground to say on {names}")
+    return f"{part} against {instead}: {'; '.join(said)}."
 
 
 def _of(values: npt.NDArray[np.float64], seeds: int) -> npt.NDArray[np.float64]:

@@ -42,11 +42,6 @@ class Row:
             f"{held['value']:+.3f}", bounds, held["verdict"],
         )  # fmt: skip
 
-    @property
-    def sentence(self) -> str:
-        """The verdict in words."""
-        return sentence(self.part, self.instead, self.task, self.metric, self.found)
-
 
 def table_rows(
     arms: Sequence[Mapping[str, str]], results: Mapping[str, Any], tasks: Sequence[Task], names: Mapping[str, str]
@@ -67,6 +62,14 @@ def table_rows(
         for found in [compared.get(arm["name"], {}).get(task.name)]
         if found
     ]  # fmt: skip
+
+
+def verdicts(rows: Sequence[Row]) -> list[str]:
+    """One sentence for each arm."""
+    arms: dict[str, list[Row]] = {}
+    for row in rows:
+        arms.setdefault(row.arm, []).append(row)
+    return [sentence(r[0].part, r[0].instead, [(row.task, row.found) for row in r]) for r in arms.values()]
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from spatialnet.atomic import remove, replacing
 from spatialnet.datasets.catalogue import open_dataset
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import DataSetInvalid
+from spatialnet.errors import CheckpointDoesNotFit, DataSetInvalid
 from spatialnet.evaluate.ablation import compare_arms
 from spatialnet.evaluate.arms import BASE, CONTROLS
 from spatialnet.evaluate.baselines import band_statistics, better_linear
@@ -137,6 +137,14 @@ class _Sitting:
 
     def _measure(self, run: _One, seconds: float) -> None:
         model, _ = load_model(run.folder / MODEL, resolve_device(self.device))
+        for what, wanted, there in (
+            ("tasks", run.recipe.tasks, model.tasks),
+            ("sensors", run.recipe.sensors, model.sensors),
+        ):
+            if wanted and set(wanted) != set(there):  # it would be compared with itself
+                raise CheckpointDoesNotFit(
+                    f"{run.recipe.name} was to have the {what} {', '.join(wanted)} and has {', '.join(there)}. Start the ablation anew."
+                )
         scores = predict_chips(model, self.data, self.test)
         drawn = {name: self._drawn(name, values).tolist() for name, values in scores.items() if name in self.tasks}
         write_json(run.folder / MEASURED, {"seconds": seconds, "drawn": drawn})

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from spatialnet.errors import SpatialNetError
-from spatialnet.evaluate.ablation_table import HEAD, Row, markdown, measured_on, table_rows
+from spatialnet.evaluate.ablation_table import HEAD, Row, markdown, measured_on, table_rows, verdicts
 from spatialnet.jobs.ablation import Ablation, job_of, list_ablations, open_ablation
 from spatialnet.jobs.services import services
 from spatialnet.jobs.store import RESUMABLE
@@ -84,7 +84,7 @@ def _one(name: str) -> None:
 
 def _verdicts(rows: list[Row]) -> None:
     with st.expander("In words", expanded=True, icon=":material/notes:"):
-        st.markdown("\n".join(f"- {plain(row.sentence)}" for row in rows))
+        st.markdown("\n".join(f"- {plain(said)}" for said in verdicts(rows)))
 
 
 def _progress(ablation: Ablation) -> None:

@@ -65,7 +65,7 @@ def test_the_table_says_what_each_part_is_worth(workspace, capsys, extra):  # no
     assert "10 chips in 10 blocks of ground; 3 of 3 seeds" in text
     assert text.startswith("| Part | Against |") == bool(extra)
     if not extra:
-        assert "Land use: augmentation against none: better (macro f1 +0.200" in text
+        assert "Augmentation against none: better on Land use (+0.200" in text
 
 
 def test_an_unfinished_ablation_says_how_far_it_is(workspace, capsys):  # noqa: F811

@@ -92,12 +92,18 @@ def test_arms_are_compared_on_the_tasks_that_both_answer():
 
 
 def test_the_verdict_in_words():
-    def said(low, high):
-        held = {"value": 0.02, "low": low, "high": high, "verdict": verdict(low, high)}
-        return sentence("Augmentation", "none", "Land use", "macro F1", {"worth": held})
+    def held(value, low, high):
+        return {"worth": {"value": value, "low": low, "high": high, "verdict": verdict(low, high)}}
 
-    assert said(0.01, 0.03) == (
-        "Land use: augmentation against none: better (macro F1 +0.020, 95 % interval +0.010 to +0.030)."
+    found = [
+        ("A", held(0.02, 0.01, 0.03)),
+        ("B", held(0.0, -0.1, 0.1)),
+        ("C", held(-1, -2, -0.5)),
+        ("D", held(0, 0, 0)),
+    ]
+    assert sentence("Augmentation", "none", found) == (
+        "Augmentation against none: better on A (+0.020, 95 % interval +0.010 to +0.030); "
+        "worse on C (-1.000, 95 % interval -2.000 to -0.500); no difference on B, D."
     )
-    assert "none: no difference (macro F1 +0.020, 95 % interval -0.010 to +0.030)" in said(-0.01, 0.03)
-    assert said(None, None).endswith("none: too little is known on the test split to say.")
+    assert sentence("Weights", "none", found[1:2]) == "Weights against none: no difference on B."
+    assert sentence("X", "y", [("A", held(1, None, None))]).endswith("too few blocks of test ground to say on A.")

@@ -41,8 +41,8 @@ def test_what_each_part_is_worth_is_shown(app_on: AppOn, pictures: Path) -> None
     assert not page.exception
     assert not page.error
     words = " ".join(text.value for text in page.markdown).replace("\\", "")
-    assert "augmentation against none: better" in words
-    assert "spatial against none: no difference" in words
+    assert "Augmentation against none: better on Land use" in words
+    assert "Spatial against none: no difference on Land use" in words
     assert list(page.dataframe[0].value["Verdict"]) == ["better", "no difference"]
     assert "49" not in " ".join(caption.value for caption in page.caption)  # a note is only text
     assert page.selectbox(key="ablation").value == "ablation-1"
