@@ -57,6 +57,7 @@ class SpatialNetViT(Preparation):
             whatever their own size; 0 = as they are.
         spatial: whether to have the spatial terms; presets without them never have.
         patch_drop: share of the patches that a training step leaves out, at least 0, less than 1.
+        reference_gsd_m: metres per pixel that the ground-position term counts in, where that is not the chips' own.
 
     Raises:
         RecipeInvalid: no such preset or fusion, a patch larger than the chip, or a share outside its range.
@@ -82,6 +83,7 @@ class SpatialNetViT(Preparation):
         size: int = 0,
         spatial: bool = True,
         patch_drop: float = 0.0,
+        reference_gsd_m: float = 0.0,
     ) -> None:
         super().__init__()
         self.sensors = {sensor.name: sensor for sensor in sensors}
@@ -97,6 +99,7 @@ class SpatialNetViT(Preparation):
         self.preset = preset_named(preset)
         self.chip_size, self.gsd_m, self.fusion, self.drop_path = chip_size, gsd_m, fusion, drop_path
         self.size, self.spatial, self.patch_drop = size, spatial, patch_drop
+        self.reference_gsd_m = reference_gsd_m
         side = size or chip_size
         self.patch = patch or self.preset.patch(side)
         if not 1 <= self.patch <= side:
@@ -117,8 +120,8 @@ class SpatialNetViT(Preparation):
         )
         self.sensor_embed = nn.ParameterDict({name: nn.Parameter(torch.zeros(dim)) for name in self.sensors})
         spatial = self.spatial and self.preset.spatial
-        reference = self.gsd_of(self.gsd_m, self.chip_size)
-        self.ground_position = GroundPosition(dim, reference) if spatial else None
+        own = self.gsd_of(self.gsd_m, self.chip_size)
+        self.ground_position = GroundPosition(dim, self.reference_gsd_m or own, own) if spatial else None
         self.local_context = LocalContext(dim) if spatial else None
         # timm's own parameters keep timm's names, so that its weights and layer groups carry over.
         self.cls_token, self.reg_token, self.pos_embed = (
@@ -255,6 +258,7 @@ class SpatialNetViT(Preparation):
             "size": self.size,
             "spatial": self.spatial,
             "patch_drop": self.patch_drop,
+            "reference_gsd_m": self.reference_gsd_m,
             "statistics": self.statistics.to_dict(),
         }
 
@@ -277,6 +281,7 @@ class SpatialNetViT(Preparation):
                 size=int(config.get("size", 0)),
                 spatial=bool(config.get("spatial", True)),
                 patch_drop=float(config.get("patch_drop", 0.0)),
+                reference_gsd_m=float(config.get("reference_gsd_m", 0.0)),
             )
             model.statistics = Statistics(config.get("statistics", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:

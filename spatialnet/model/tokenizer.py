@@ -134,11 +134,12 @@ class GroundPosition(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, dim: int, gsd_m: float) -> None:
+    def __init__(self, dim: int, gsd_m: float, own_gsd_m: float = 0.0) -> None:
         super().__init__()
         quarter = (dim + 3) // 4
         self.dim = dim
         self.gsd_m = gsd_m
+        self.own_gsd_m = own_gsd_m or gsd_m
         self.register_buffer("frequencies", 100.0 ** -(torch.arange(quarter) / quarter), persistent=False)
         self.gate = nn.Parameter(torch.zeros(dim))
 
@@ -154,10 +155,11 @@ class GroundPosition(nn.Module):
             (batch or 1, dim, *grid).
         """
         device = self.gate.device
-        scale = torch.ones(1, device=device)
+        own = self.own_gsd_m / self.gsd_m if self.gsd_m > 0 else 1.0
+        scale = torch.full((1,), own, device=device)
         if gsd is not None and self.gsd_m > 0:
             scale = gsd.to(device).float() / self.gsd_m
-            scale = torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
+            scale = torch.where(scale.isfinite() & (scale > 0), scale, own)
         rows = torch.arange(grid[0], device=device).float() + 0.5
         columns = torch.arange(grid[1], device=device).float() + 0.5
         by_row = (scale[:, None, None] * rows[None, :, None] * self.frequencies).permute(0, 2, 1)
