@@ -54,12 +54,17 @@ class TaskQueries(nn.Module):
         normed = self.norm(tokens)
         batch, count, dim = normed.shape
         split = (self.heads, dim // self.heads)
-        query = self.query[chosen].reshape(-1, *split).transpose(0, 1)
-        key = self.key(normed).reshape(batch, count, *split).transpose(1, 2)
-        value = self.value(normed).reshape(batch, count, *split).transpose(1, 2)
-        logits = (query.to(key.dtype) @ key.transpose(-2, -1)).float() * key.shape[-1] ** -0.5
+        query = self.query[chosen].reshape(-1, *split)
+        # A few queries read many tokens: the queries go through the key's weights, and what they found through the value's,
+        # which gives what keys and values of every token would give, for a fraction of the work.
+        probe = torch.einsum("thc,hcd->htd", query, self.key.weight.reshape(*split, dim))
+        offset = torch.einsum("thc,hc->ht", query, self.key.bias.reshape(split))
+        logits = (normed @ probe.reshape(-1, dim).to(normed.dtype).T).float().transpose(1, 2)
+        logits = (logits.reshape(batch, self.heads, -1, count) + offset[..., None].float()) * split[1] ** -0.5
         attention = logits.masked_fill(~there[:, None, None, :], -torch.inf).softmax(-1)
-        found = (attention.to(value.dtype) @ value).permute(0, 2, 1, 3).flatten(2)
+        seen = (attention.flatten(1, 2).to(normed.dtype) @ normed).reshape(batch, self.heads, -1, dim)
+        value = torch.einsum("bhtd,hcd->bthc", seen, self.value.weight.reshape(*split, dim))
+        found = (value + self.value.bias.reshape(split)).flatten(2)
         mean = (base.to(tokens.dtype)[:, None, :] @ tokens).expand(-1, len(chosen), -1)
         return Pooled(mean + self.out(found), attention, base)
 
