@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -121,3 +122,31 @@ def _count(counts: Floats, targets: Floats) -> dict[str, float]:
         "rmse": float(np.sqrt((error**2).mean())),
         "binned_accuracy": float((said == wanted).mean()),
     }
+
+
+def caption_metrics(said: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """How near written captions are to people's.
+
+    Args:
+        said: one caption per chip.
+        references: per chip what people wrote; chips without any are left out.
+
+    Returns:
+        bleu (0..100, of the whole corpus, letter case left aside) and rouge_l (0..1, the mean over chips of the F1 of
+        the longest common subsequence with the nearest reference); empty where no chip has a reference.
+
+    Source: Papineni et al. 2002 (ACL) by sacreBLEU (Post 2018); Lin 2004 (ROUGE).
+    """
+    from rouge_score.rouge_scorer import RougeScorer  # both take long to import and are seldom needed
+    from sacrebleu.metrics.bleu import BLEU
+
+    pairs = [(text, [r for r in known if r.strip()]) for text, known in zip(said, references, strict=True)]
+    pairs = [(text, known) for text, known in pairs if known]
+    if not pairs:
+        return {}
+    most = max(len(known) for _, known in pairs)
+    columns = [[known[i] if i < len(known) else "" for _, known in pairs] for i in range(most)]  # "" is none
+    scorer = RougeScorer(["rougeL"], use_stemmer=False)
+    nearest = [max(scorer.score(r, text)["rougeL"].fmeasure for r in known) for text, known in pairs]
+    bleu = BLEU(lowercase=True).corpus_score([text for text, _ in pairs], columns)
+    return {"bleu": float(bleu.score), "rouge_l": float(np.mean(nearest))}

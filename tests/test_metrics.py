@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as peer
 
 from spatialnet.errors import TargetsInvalid
-from spatialnet.metrics import average_precision, higher_is_better, metrics
+from spatialnet.metrics import average_precision, caption_metrics, higher_is_better, metrics
 from spatialnet.tasks import Task, count_bin
 
 LAND = Task("land_use", "multiclass", ("a", "b", "c"))
@@ -89,3 +89,18 @@ def test_random_order_has_the_base_rate_as_average_precision():
 def test_only_errors_are_better_when_lower():
     assert higher_is_better("macro_f1")
     assert not higher_is_better("mae")
+
+
+def test_captions_like_a_reference_score_full_and_unknown_ones_are_left_out():
+    said = ["There are many Green trees.", "A plane is on the runway", "nobody knows"]
+    known = [["a few trees", "there are many green trees."], ["a plane is on the runway"], []]
+    assert caption_metrics(said, known) == {"bleu": pytest.approx(100.0), "rouge_l": pytest.approx(1.0)}
+    assert caption_metrics(["x"], [[]]) == {}
+    assert caption_metrics([], []) == {}
+
+
+def test_caption_metrics_have_known_answers():
+    # BLEU: 6 words against 6; 5 of 6 words, 3 of 5 pairs, 1 of 4 triples and, smoothed, 1/2 of 3 quadruples; ROUGE-L: 5 of 6
+    found = caption_metrics(["the cat sat on a mat"], [["the cat is on a mat"]])
+    assert found["bleu"] == pytest.approx(100 * (5 / 6 * 3 / 5 * 1 / 4 * 0.5 / 3) ** 0.25)
+    assert found["rouge_l"] == pytest.approx(5 / 6)

@@ -16,7 +16,7 @@ from spatialnet.summary import chip_summary
 from spatialnet.ui import markup
 from spatialnet.ui.corrections import split_note
 from spatialnet.ui.frame import show_error
-from spatialnet.ui.inspector import run_scores
+from spatialnet.ui.inspector import run_caption, run_scores
 from spatialnet.ui.maps import draw_map
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick
@@ -130,8 +130,11 @@ def _said(data: PackedChips, chip: int) -> None:
     except SpatialNetError as error:
         show_error(error)
         return
-    if text:
-        st.write(markup.plain(text))
+    caption = run_caption(run, data, chip)
+    for line in (markup.plain(text), f"*{markup.plain(caption)}*" if caption else ""):
+        if line:
+            st.write(line)
+    if text or caption:
         st.caption(f"As run {markup.plain(run.title)} sees it.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.services import services
 from spatialnet.joint import part_of
 from spatialnet.label.store import Answer
+from spatialnet.predict.captions import CAPTIONS, read_captions
 from spatialnet.predict.table import Scores, answer, read_predictions
 from spatialnet.runs import Run
 from spatialnet.summary import chip_summary, count_text
@@ -37,6 +39,22 @@ from spatialnet.web.colours import class_colours
 def run_scores(run: Run, data: PackedChips) -> Scores:
     """A run's scores of a data set's own tasks. Those of a finished run never change, so its name is enough to know them by."""
     return read_predictions(part_of(run.folder, data.name) / "predictions.parquet", data.tasks)
+
+
+def run_caption(run: Run, data: PackedChips, chip: int) -> str:
+    """What a run's caption head wrote of a chip; empty where it has none."""
+    path = part_of(run.folder, data.name) / CAPTIONS
+    try:
+        captions = _captions(str(path), path.stat().st_mtime_ns if path.exists() else 0)
+    except SpatialNetError as error:
+        show_error(error)
+        return ""
+    return captions[chip] if chip < len(captions) else ""
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _captions(path: str, changed: int) -> list[str]:  # noqa: ARG001 - the cache's key
+    return read_captions(Path(path))
 
 
 def no_chip() -> None:
@@ -62,6 +80,11 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
     scores = run_scores(run, data) if run else {}
     if said_of_chip := chip_summary(data.tasks, scores, chip):
         st.write(markup.plain(said_of_chip))
+    if run and (sentence := run_caption(run, data, chip)):
+        st.markdown(
+            f"*{markup.plain(sentence)}*",
+            help="Written by the run's caption head, which learned from the data set's captions.",
+        )
     facts = _why_settings(run, task, chip, scores)
     picture = addresses.chip_picture(data.name, chip, version=data.fingerprint)
     figures: list[tuple[list[str], str, str]] = [([picture], "Chip", f"Chip {chip} in true colour")]
