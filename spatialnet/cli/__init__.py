@@ -8,29 +8,30 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from spatialnet.cli.ablation import ABLATION_COMMANDS
 from spatialnet.cli.arguments import make_parser
+from spatialnet.cli.captions import CAPTION_COMMANDS
 from spatialnet.cli.importing import IMPORT_COMMANDS
-from spatialnet.cli.progress import bar, follow
+from spatialnet.cli.jobs import JOB_COMMANDS
+from spatialnet.cli.progress import follow
+from spatialnet.cli.runs import RUN_COMMANDS, default_run
+from spatialnet.cli.shards import SHARD_COMMANDS
 from spatialnet.cli.table import print_rows
 from spatialnet.datasets.catalogue import list_datasets, open_dataset
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import (
     DataSetNotFound,
     ExplanationFailed,
-    JobRefused,
-    PredictionRefused,
-    RunNotFound,
     SpatialNetError,
 )
 from spatialnet.jobs.explanations import ExplanationRequest
-from spatialnet.jobs.requests import newest_done, request_sample, request_training
+from spatialnet.jobs.requests import request_sample, request_training
 from spatialnet.jobs.services import Services, services
 from spatialnet.joint import part_of
 from spatialnet.predict.table import read_predictions
 from spatialnet.recipe import Recipe, sample_recipe
-from spatialnet.runs import Run, list_runs, open_run
+from spatialnet.runs import open_run
 from spatialnet.summary import chip_summary
 
 
@@ -90,31 +91,9 @@ def _train(options: argparse.Namespace) -> int:
     return 0 if options.no_wait else follow(shared, job)
 
 
-def _predict(options: argparse.Namespace) -> int:
-    from spatialnet.model import load_model  # torch takes seconds to import; other commands do without
-    from spatialnet.predict.scene import predict_scene
-    from spatialnet.train.loop import resolve_device
-
-    run = _run(services(), options.run)
-    scenes = _scenes(options.scene)
-    model, _ = load_model(run.folder / "model.safetensors", resolve_device("auto"))
-    unknown = sorted(scenes.keys() - model.sensors.keys())
-    if unknown:
-        raise PredictionRefused(
-            f"Run {run.name} knows no sensor {unknown[0][:64]!r}; it has {', '.join(model.sensors)}."
-        )
-    options.out.mkdir(parents=True, exist_ok=True)
-    files = predict_scene(model, scenes, options.out, stride=options.stride, progress=bar)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    for name, path in files.items():
-        print(f"{name}\t{path}")
-    return 0
-
-
 def _explain(options: argparse.Namespace) -> int:
     shared = services()
-    run = _run(shared, options.run)
+    run = default_run(shared, options.run)
     data = open_dataset(shared.settings, run.dataset)
     task = data.task(options.task) if options.task else data.tasks[0]
     name = options.class_name or task.classes[0]
@@ -160,65 +139,6 @@ def _datasets(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _runs(_options: argparse.Namespace) -> int:
-    for run in list_runs(services().settings):
-        print(f"{run.name}\t{run.title}\t{run.dataset}\t{'done' if run.done else 'not finished'}")
-        for name, values in run.report["tasks"].items() if run.done else ():
-            main, over = values["run"], values["margin"]["over"]
-            print(
-                f"  {name}: {values['metric']} {main['value']:.3f}{_interval(main)}, "
-                f"best baseline {over} {values[over]['value']:.3f}, n = {values['chips']}"
-            )
-    return 0
-
-
-def _interval(measured: dict[str, float | None]) -> str:
-    return "" if measured["low"] is None else f" [{measured['low']:.3f}, {measured['high']:.3f}]"
-
-
-def _jobs(_options: argparse.Namespace) -> int:
-    shared = services()
-    shared.jobs.reconcile()
-    print_rows([
-        (job.id, job.state, f"{100 * job.share:.0f} %", job.title, job.text) for job in shared.jobs.store.all()
-    ])  # fmt: skip
-    return 0
-
-
-def _cancel(options: argparse.Namespace) -> int:
-    shared = services()
-    job = shared.jobs.store.get(options.job)
-    if not job.live:
-        raise JobRefused(f"Job {job.id} is {job.state} already; there is nothing to stop.")
-    shared.jobs.cancel(job.id)
-    follow(shared, job)  # this process must be there to kill it where it does not stop by itself
-    return 0
-
-
-def _resume(options: argparse.Namespace) -> int:
-    shared = services()
-    return follow(shared, shared.jobs.resume(options.job))
-
-
-def _worker(options: argparse.Namespace) -> int:
-    from spatialnet.jobs.worker import work
-
-    return work(services().settings, options.job)
-
-
-def _scenes(texts: Sequence[str]) -> dict[str, Path]:
-    """`SENSOR=FILE` arguments as files by sensor."""
-    scenes = {}
-    for text in texts:
-        sensor, separator, file = text.partition("=")
-        if not separator:
-            raise PredictionRefused(
-                f"--scene {text[:80]!r} names no sensor. Write SENSOR=FILE, for example landsat7=my_scene.tif."
-            )
-        scenes[sensor] = Path(file)
-    return scenes
-
-
 def _dataset(shared: Services, name: str | None) -> PackedChips:
     if name:
         return open_dataset(shared.settings, name)
@@ -229,17 +149,8 @@ def _dataset(shared: Services, name: str | None) -> PackedChips:
     return found[0]
 
 
-def _run(shared: Services, name: str | None) -> Run:
-    if name:
-        return open_run(shared.settings, name)
-    run = newest_done(list_runs(shared.settings))
-    if run is None:
-        raise RunNotFound("No run has finished yet. `python -m spatialnet sample` trains the first.")
-    return run
-
-
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "sample": _sample, "train": _train, "predict": _predict, "explain": _explain, "labels": _labels,
-    "datasets": _datasets, "runs": _runs, "jobs": _jobs, "cancel": _cancel, "resume": _resume, "worker": _worker,
-    **IMPORT_COMMANDS,
+    "sample": _sample, "train": _train, "explain": _explain, "labels": _labels,
+    "datasets": _datasets,
+    **ABLATION_COMMANDS, **CAPTION_COMMANDS, **IMPORT_COMMANDS, **JOB_COMMANDS, **RUN_COMMANDS, **SHARD_COMMANDS,
 }  # fmt: skip

@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 
 from spatialnet.cli.ablation import add_ablation_commands
+from spatialnet.cli.captions import add_caption_commands
 from spatialnet.cli.import_arguments import add_import_commands
 from spatialnet.cli.jobs import add_job_commands
+from spatialnet.cli.runs import add_run_commands
 from spatialnet.cli.shards import add_shard_commands
 from spatialnet.explain.methods import METHODS
 
@@ -15,7 +17,7 @@ _EPILOGUE = """\
 a first session:
   python -m spatialnet sample                 fetch the sample and train its first run
   python -m spatialnet runs                   what was trained, with metrics beside baselines
-  python -m spatialnet explain --chip 214     why the newest run answers as it does
+  python -m spatialnet explain --chip 214     why the current run answers as it does
   python -m spatialnet import FOLDER          look at your own files, then make them a data set
   python -m spatialnet train --parent RUN     go on from a run with everyone's corrections
 
@@ -33,9 +35,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_sample(commands)
     add_import_commands(commands)
     _add_train(commands)
+    add_run_commands(commands)
     add_shard_commands(commands)
     add_ablation_commands(commands)
     _add_explain(commands)
+    add_caption_commands(commands)
     _add_labels(commands)
     _add_lists(commands)
     add_job_commands(commands)
@@ -81,7 +85,7 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog="example: python -m spatialnet explain --chip 214 --task presence --class water "
         "--method integrated_gradients",
     )  # fmt: skip
-    explain.add_argument("--run", help="identifier of a run (default: the newest finished one)")
+    explain.add_argument("--run", help="identifier of a run (default: the current one)")
     explain.add_argument("--chip", type=int, required=True, help="number of the chip in the run's data set")
     explain.add_argument("--task", help="name of the task (default: the first)")
     explain.add_argument("--class", dest="class_name", help="name of the class (default: the first of the task)")
@@ -102,8 +106,4 @@ def _add_labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_lists(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, function, text in (
-        ("datasets", "datasets", "list the data sets"),
-        ("runs", "runs", "list the runs, with metrics beside baselines"),
-    ):
-        commands.add_parser(name, help=text).set_defaults(command=function)
+    commands.add_parser("datasets", help="list the data sets").set_defaults(command="datasets")

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spatialnet.cli.progress import bar, clear_bar
+from spatialnet.cli.runs import default_run
 from spatialnet.datasets.catalogue import open_dataset
-from spatialnet.errors import PredictionRefused, RunNotFound
-from spatialnet.jobs.requests import newest_done
+from spatialnet.errors import PredictionRefused
 from spatialnet.jobs.services import Services, services
-from spatialnet.runs import Run, list_runs, open_run
 
 if TYPE_CHECKING:
     from spatialnet.shards.manifest import Manifest
@@ -114,7 +113,7 @@ def _work(options: argparse.Namespace) -> int:
 def _manifest(shared: Services, options: argparse.Namespace) -> Manifest:
     from spatialnet.shards.request import chips_manifest, scenes_manifest
 
-    run = _run(shared, options.run)
+    run = default_run(shared, options.run)
     options.out.mkdir(parents=True, exist_ok=True)
     dataset = getattr(options, "dataset", None)
     if dataset:
@@ -161,15 +160,6 @@ def _named(stacks: object) -> dict[str, dict[str, Path]]:
             raise PredictionRefused(f"Two scenes are called {stem[:64]!r}. Name them in a list with --scenes.")
         named[stem] = stack
     return named
-
-
-def _run(shared: Services, name: str | None) -> Run:
-    if name:
-        return open_run(shared.settings, name)
-    run = newest_done(list_runs(shared.settings))
-    if run is None:
-        raise RunNotFound("No run has finished yet. `python -m spatialnet sample` trains the first.")
-    return run
 
 
 SHARD_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {"predict": _work, "embed": _work}

@@ -16,6 +16,7 @@ _PAGES = {
     "map": ("Map", ":material/map:"),
     "label": ("Label", ":material/edit_note:"),
     "train": ("Train", ":material/model_training:"),
+    "runs": ("Runs", ":material/inventory_2:"),
     "ablations": ("Ablations", ":material/science:"),
     "datasets": ("Data sets", ":material/satellite_alt:"),
 }

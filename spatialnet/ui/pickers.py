@@ -10,7 +10,7 @@ from spatialnet.datasets.catalogue import list_datasets
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.jobs.requests import request_sample
 from spatialnet.jobs.services import services
-from spatialnet.runs import Run, list_runs
+from spatialnet.runs import Run, current_run, list_runs
 from spatialnet.tasks import Task
 from spatialnet.ui import address
 from spatialnet.ui.live_jobs import live_fragment, progress_text, when
@@ -59,11 +59,15 @@ def pick_dataset() -> PackedChips | None:
 
 
 def pick_run(data: PackedChips) -> Run | None:
-    """Which finished run of a data set, the newest by default; None where there is none."""
+    """Which finished run of a data set, the current one by default; None where there is none."""
     runs = {run.name: run for run in list_runs(services().settings, data.name) if run.done}
     if not runs:
         return None
-    return runs[pick("Run", {name: f"{run.title} · {when(run.created_at)}" for name, run in runs.items()}, "run")]
+    now = current_run(services().settings, data.name)
+    first = now.name if now is not None and now.name in runs else next(iter(runs))
+    texts = {name: f"{run.title} · {when(run.created_at)}" for name, run in runs.items()}
+    # The current run stands first, which is what the picker begins with.
+    return runs[pick("Run", {first: f"{texts[first]} · current"} | {n: t for n, t in texts.items() if n != first}, "run")]
 
 
 def pick_task(tasks: Sequence[Task]) -> Task:

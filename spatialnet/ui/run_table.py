@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -33,26 +33,23 @@ def metric_cards(run: Run) -> None:
             st.caption(
                 f"95 % interval {_interval(main)} · margin {_interval(margin, sign=True)} · n = {values['chips']} chips"
             )
-    training = report["training"]
-    st.caption(
-        plain(
-            f"Started from: {training['weights']['title']}. Trained on {training['device']} in {duration(training['seconds'])}, "
-        )
-        + f"{training['parameters'] / 1e6:.1f} million parameters."
-    )
+    training = report.get("training")
+    if training:
+        told = f"Started from: {training['weights']['title']}. Trained on {training['device']} in {duration(training['seconds'])}, "
+        st.caption(plain(told) + f"{training['parameters'] / 1e6:.1f} million parameters.")
     st.caption(
         f"Measured on the {report['split']} split: {report['chips']} chips in {report['blocks']} blocks of ground that "
         "training never saw. Intervals: bootstrap over blocks."
     )
 
 
-def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
+def run_frame(runs: Sequence[Run], published: Collection[str] = ()) -> pd.DataFrame:
     """One row per run: title, when, where from, and each task's main metric beside both baselines."""
     rows = []
     for run in runs:
         row = {
             "Run": run.title, "Started": ago(run.created_at), "Preset": run.info.get("preset", ""), "Weights": run.info.get("weights", ""),
-            "Corrections": run.info.get("corrections", 0), "State": "done" if run.done else "not finished",
+            "Corrections": run.info.get("corrections", 0), "State": _state(run, published),
         }  # fmt: skip
         if run.done:
             for task in run.tasks:
@@ -65,6 +62,12 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
                     )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _state(run: Run, published: Collection[str]) -> str:
+    if run.name in published:
+        return "published"
+    return "done" if run.done else "not finished"
 
 
 def _interval(values: dict[str, float | None], *, sign: bool = False) -> str:

@@ -158,6 +158,11 @@ def contact_sheet(
     return f"/chips/{quote(dataset)}/sheet.png?{urlencode(query | _picture(sensor, bands, low, high, version))}"
 
 
+def run_export(run: str) -> str:
+    """A run as one zip file, by its identifier."""
+    return f"/api/runs/{quote(run)}.zip"
+
+
 def overlay(key: str) -> str:
     """A picture in the overlay cache, by its hexadecimal key."""
     return f"/overlays/{quote(key)}.png"

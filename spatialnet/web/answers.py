@@ -17,6 +17,7 @@ from spatialnet.errors import (
     NotEnoughDisk,
     PathRefused,
     RunNotFound,
+    RunRefused,
     SpatialNetError,
 )
 from spatialnet.label import LabelsBusy
@@ -39,6 +40,7 @@ _STATUS: dict[type[SpatialNetError], int] = {
     NotHere: 404,
     DataSetNotFound: 404,
     RunNotFound: 404,
+    RunRefused: 409,
     LabelRefused: 422,
     LabelsBusy: 503,
     NotEnoughDisk: 507,

@@ -1,9 +1,4 @@
-"""The runs of a workspace: one folder each, readable without torch.
-
-A run folder holds `run.json` (what was trained, on what, from what), `recipe.toml`, `history.jsonl` (one line per report
-of the training loop), `model.safetensors`, and once it is done `report.json` (metrics beside baselines),
-`predictions.parquet` and `maps/<task>.tif`.
-"""
+"""One run as a folder, and the list of them. `spatialnet.runs` says what a run folder holds."""
 
 from __future__ import annotations
 
@@ -15,6 +10,7 @@ from typing import Any
 
 from spatialnet.atomic import full_disk_said, remove, replacing
 from spatialnet.errors import PathRefused, RunNotFound
+from spatialnet.joint import part_of
 from spatialnet.settings import Settings, inside
 from spatialnet.tasks import Task
 
@@ -43,8 +39,14 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        """The data set that it was trained on."""
+        """The data set that it was trained on; the first where there are several."""
         return str(self.info["dataset"])
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Every data set that it was trained on."""
+        named = self.info.get("datasets")
+        return tuple(map(str, named)) if isinstance(named, list) and named else (self.dataset,)
 
     @property
     def parent(self) -> str | None:
@@ -73,7 +75,31 @@ class Run:
         Raises:
             RunNotFound: the run is not done.
         """
-        return dict(_read_json(self.folder / "report.json"))
+        return _read_report(self.folder)
+
+    def part(self, dataset: str) -> Path:
+        """The folder with what belongs to one of its data sets: predictions, report, maps, targets.
+
+        Raises:
+            DataSetInvalid: the run's joint tasks cannot be read.
+        """
+        return part_of(self.folder, dataset)
+
+    def report_on(self, dataset: str) -> dict[str, Any]:
+        """Metrics on one of its data sets, in that data set's own classes.
+
+        Raises:
+            RunNotFound: there are none (yet).
+            DataSetInvalid: the run's joint tasks cannot be read.
+        """
+        return _read_report(self.part(dataset))
+
+    def fingerprint(self, dataset: str) -> str:
+        """The state of a data set that it was trained on; empty where the run does not say."""
+        many = self.info.get("fingerprints")
+        if isinstance(many, dict) and dataset in many:
+            return str(many[dataset])
+        return str(self.info.get("fingerprint", "")) if dataset == self.dataset else ""
 
     def history(self) -> list[dict[str, Any]]:
         """What the training loop reported so far, oldest first; a last line that is half written is left out."""
@@ -103,7 +129,7 @@ def create_run(settings: Settings, info: dict[str, Any], recipe_toml: str) -> Ru
     """
     now = time.time()
     with full_disk_said("the run"):
-        folder = _new_folder(settings.runs, time.strftime("run-%Y%m%d-%H%M%S", time.gmtime(now)))
+        folder = new_folder(settings.runs, time.strftime("run-%Y%m%d-%H%M%S", time.gmtime(now)))
     info = {**info, "run": folder.name, "created_at": now}
     try:
         with replacing(folder / "recipe.toml") as partial:
@@ -115,7 +141,7 @@ def create_run(settings: Settings, info: dict[str, Any], recipe_toml: str) -> Ru
     return Run(folder, info)
 
 
-def _new_folder(parent: Path, stem: str) -> Path:
+def new_folder(parent: Path, stem: str) -> Path:
     """Make a folder called `stem`, or with a number behind it where that is taken."""
     number, folder = 1, parent / stem
     while True:
@@ -136,7 +162,7 @@ def list_runs(settings: Settings, dataset: str | None = None) -> list[Run]:
             run = open_run(settings, folder.name)
         except (PathRefused, RunNotFound):
             continue
-        if dataset is None or run.dataset == dataset:
+        if dataset is None or dataset in run.datasets:
             found.append(run)
     return sorted(found, key=lambda run: run.created_at, reverse=True)
 
@@ -148,8 +174,13 @@ def open_run(settings: Settings, name: str) -> Run:
         PathRefused: not a valid name.
         RunNotFound: none of this name.
     """
-    folder = inside(settings.runs, name)
-    info = _read_json(folder / "run.json")
+    return open_run_in(settings.runs, name)
+
+
+def open_run_in(parent: Path, name: str) -> Run:
+    """The run called `name` in a folder of runs; raises as `open_run`."""
+    folder = inside(parent, name)
+    info = read_json(folder / "run.json")
     if not isinstance(info, dict) or not {"dataset", "created_at"} <= info.keys():
         raise RunNotFound(f"{folder.name}/run.json does not say what was trained on what. Choose a listed run.")
     return Run(folder, info)
@@ -165,8 +196,22 @@ def write_json(path: Path, values: Any) -> None:
         partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
-def _read_json(path: Path) -> Any:
+def _read_report(folder: Path) -> dict[str, Any]:
+    report = read_json(folder / "report.json")
+    if not isinstance(report, dict) or not isinstance(report.get("tasks"), dict):
+        raise RunNotFound(
+            f"{folder.name}/report.json holds no metrics of tasks. Choose another run, or train it again."
+        )
+    return report
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a run folder.
+
+    Raises:
+        RunNotFound: it is not there or cannot be read.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunNotFound(f"{path.parent.name} has no {path.name} that can be read. Choose a listed run.") from error
