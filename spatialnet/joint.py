@@ -17,6 +17,9 @@ from spatialnet.tasks import UNKNOWN_CLASS, Task
 FILE = "joint.json"
 """Where a run folder keeps its joint tasks; a run of one data set has no such file."""
 
+MODEL = "model.safetensors"
+"""The finished model of a run; of a joint run the one with all tasks, beside one per data set in `sets/`."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -141,6 +144,12 @@ def part_of(run: Path, dataset: str) -> Path:
     joint = JointTasks.load(run)
     first = None if joint is None else next(iter(joint.shares))
     return run if first in (None, dataset) else run / "sets" / dataset
+
+
+def model_of(run: Path, dataset: str) -> Path:
+    """The model of a run that answers a data set's own tasks."""
+    joint = JointTasks.load(run)
+    return (run if joint is None else run / "sets" / dataset) / MODEL
 
 
 def _lifted(task: Task, to: npt.NDArray[np.int64], own: npt.NDArray[Any]) -> npt.NDArray[Any]:
