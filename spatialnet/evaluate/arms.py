@@ -27,8 +27,8 @@ QUESTIONS = {
 DEFAULT_QUESTIONS = tuple(QUESTIONS)[:-1]
 
 CONTROLS = {
-    "control-bands": "logistic regression on band means and deviations",
-    "control-features": "logistic regression on features of the untrained backbone",
+    "control-bands": ("band statistics", "logistic regression on band means and deviations"),
+    "control-features": ("frozen features", "logistic regression on features of the untrained backbone"),
 }
 """Arms that need no training. The backbone is the pretrained one where the base recipe names weights, else a random one."""
 
@@ -132,7 +132,7 @@ def plan_arms(
             Arm(PAPER, "This recipe", "the paper's code as published, with its own number of epochs", (published,))
         )
     if controls:
-        arms += [Arm(name, "Training this network", text, ()) for name, text in CONTROLS.items()]
+        arms += [Arm(name, f"Training, beside {short}", text, ()) for name, (short, text) in CONTROLS.items()]
     if not arms:
         raise RecipeInvalid(" ".join(["Nothing is left to compare.", *notes, "Choose another question or recipe."]))
     return Plan(base, tuple(arms), tuple(notes))

@@ -130,7 +130,7 @@ class _Sitting:
 
         summary = train(
             run.folder, self.data, device=self.device, should_stop=lambda: self.report.stop_requested, heartbeat=beat,
-            weights_folder=self.jobs.settings.weights,
+            weights_folder=self.jobs.settings.weights, parts=self.report.cut(run.recipe.batch_size, run.recipe.accumulate),
         )  # fmt: skip
         if summary["state"] != "finished":
             raise Cancelled
@@ -168,7 +168,7 @@ class _Sitting:
         for name in wanted:
             path = self.ablation.folder / f"{name}.json"
             if not path.exists():
-                self.report(0.0, f"Fitting {CONTROLS[name]}")
+                self.report(0.0, f"Fitting {CONTROLS[name][1]}")
                 if name == "control-bands":
                     features = {part: band_statistics(self.data, rows) for part, rows in parts.items()}
                 else:

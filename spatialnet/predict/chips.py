@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import CheckpointDoesNotFit
+from spatialnet.errors import CheckpointDoesNotFit, PredictionRefused
 from spatialnet.model import SpatialNetViT, probabilities
 from spatialnet.model.network import FEATURES
 from spatialnet.predict.table import Scores
@@ -31,6 +31,7 @@ def predict_chips(
     indices: npt.NDArray[np.int64] | None = None,
     *,
     batch: int | None = None,
+    without: Sequence[str] = (),
     features: bool = False,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Scores:
@@ -41,6 +42,7 @@ def predict_chips(
         data: has at least one of the model's sensors.
         indices: which chips, in this order; default all.
         batch: chips per forward pass; default by device.
+        without: sensors that every chip is taken to lack.
         features: also give each chip's embedding, under the key `features`: (chips, dim), in steps of float16.
         progress: called with a share in 0..1.
 
@@ -49,12 +51,13 @@ def predict_chips(
 
     Raises:
         CheckpointDoesNotFit: the data set has none of the model's sensors.
+        PredictionRefused: no sensor is left.
     """
     chosen = np.arange(len(data)) if indices is None else indices
     parts: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in model.tasks}
     embedded: list[npt.NDArray[np.float32]] = []
     done = 0
-    for inputs in _batches(model, data, chosen, batch):
+    for inputs in _batches(model, data, chosen, batch, without):
         answers = model(**inputs, return_features=features)
         for name, task in model.tasks.items():
             parts[name].append(probabilities(answers[name], task).cpu().numpy())
@@ -118,7 +121,11 @@ def default_batch(device: torch.device) -> int:
 
 
 def _batches(
-    model: SpatialNetViT, data: PackedChips, chosen: npt.NDArray[np.int64], batch: int | None
+    model: SpatialNetViT,
+    data: PackedChips,
+    chosen: npt.NDArray[np.int64],
+    batch: int | None,
+    without: Sequence[str] = (),
 ) -> Iterator[Inputs]:
     """Prepared chips, batch by batch; the next batch is read while the model works on the last."""
     names = [sensor.name for sensor in data.sensors if sensor.name in model.sensors]
@@ -127,12 +134,20 @@ def _batches(
             f"The run knows the sensors {', '.join(model.sensors)}; data set {data.name} has "
             f"{', '.join(s.name for s in data.sensors)}. Choose a run that was trained on one of them."
         )
+    left = [name for name in names if name not in without]
+    if not left:
+        raise PredictionRefused(
+            f"Without {', '.join(names)} there is nothing to predict from. Leave at least one sensor."
+        )
+    names = left
     pixels = {name: data.images(name) for name in names}
     there = {name: data.present(name) for name in names}
     partial = any(not values.all() for values in there.values())
     size = default_batch(model.device) if batch is None else batch
-    metres = model.gsd_of(data.gsd_m, data.chip_size)
-    gsd = torch.tensor([metres], device=model.device) if metres > 0 and metres != model.gsd_m else None
+    # Chips carry their ground sample distance where the model was trained on several data sets, as in its training.
+    named = model.statistics.get(data.name, names[0]) is not None
+    metres = model.gsd_of(data.gsd_m, data.chip_size) if named else 0.0
+    gsd = torch.tensor([metres], device=model.device) if metres > 0 else None
 
     def read(start: int) -> Inputs:
         rows = chosen[start : start + size]

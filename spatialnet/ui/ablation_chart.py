@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -19,45 +20,41 @@ _LOOKS = {
 
 
 def draw_chart(rows: Sequence[Row]) -> None:
-    """Draw the plot; metrics that are counts get a plot of their own, because their scale is another."""
+    """Draw one plot per task, all metrics of one kind on the same scale; what is an error in counts has its own."""
+    parts = {row.arm: row.part for row in rows}
     frame = pd.DataFrame([
         {
-            "part": f"{row.part} / {row.instead}", "task": row.task, "worth": row.found["worth"]["value"], "low": row.found["worth"]["low"],
-            "high": row.found["worth"]["high"], "verdict": row.found["worth"]["verdict"], "metric": row.metric,
-            "shares": higher_is_better(row.found["metric"]),
+            "part": row.instead if list(parts.values()).count(row.part) > 1 else row.part, "instead": row.instead, "task": row.task,
+            "worth": row.found["worth"]["value"], "low": row.found["worth"]["low"], "high": row.found["worth"]["high"],
+            "verdict": row.found["worth"]["verdict"], "metric": row.metric, "shares": higher_is_better(row.found["metric"]),
         }
         for row in rows
     ])  # fmt: skip
-    for shares, part in frame.groupby("shares", sort=False):
-        title = "worth (difference of the metric, 0 to 1)" if shares else "worth (less error, in counts)"
-        st.altair_chart(_chart(part.drop(columns="shares"), title), key=f"ablation.chart.{shares}")
+    for number, (task, part) in enumerate(frame.groupby("task", sort=False)):
+        shares = bool(part["shares"].iloc[0])
+        alike = frame[frame["shares"] == shares][["low", "high", "worth"]].to_numpy(float)
+        reach = max(1e-3, float(np.nanmax(np.abs(alike)))) * 1.05 if np.isfinite(alike).any() else 1.0
+        unit = "difference, 0 to 1" if shares else "less error, in counts"
+        title = f"{task}: worth in {part['metric'].iloc[0]} ({unit})"
+        st.altair_chart(_chart(part, title, reach), width="stretch", key=f"ablation.chart.{number}")
 
 
-def _chart(frame: pd.DataFrame, title: str) -> alt.FacetChart:
-    order = list(dict.fromkeys(frame["part"]))
+def _chart(frame: pd.DataFrame, title: str, reach: float) -> alt.LayerChart:
     found = [name for name in _LOOKS if name in set(frame["verdict"])]
-    y = alt.Y("part:N", sort=order, title=None, axis=alt.Axis(labelLimit=420, ticks=False, domain=False))
+    y = alt.Y("part:N", sort=list(frame["part"]), title=None, axis=alt.Axis(labelLimit=230, ticks=False, domain=False))
+    x = alt.Scale(domain=[-reach, reach])
     colour = alt.Color(
         "verdict:N", title=None, legend=alt.Legend(orient="top"), scale=alt.Scale(domain=found, range=[_LOOKS[n][0] for n in found])
     )  # fmt: skip
     shape = alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=found, range=[_LOOKS[n][1] for n in found]))
-    tips = [
-        "part:N",
-        "task:N",
-        "metric:N",
-        *(alt.Tooltip(f"{n}:Q", format="+.3f") for n in ("worth", "low", "high")),
-        "verdict:N",
-    ]
+    numbers = [alt.Tooltip(f"{name}:Q", format="+.3f") for name in ("worth", "low", "high")]
+    tips = ["part:N", alt.Tooltip("instead:N", title="against"), *numbers, "verdict:N"]
     base = alt.Chart(frame)
     zero = base.mark_rule(strokeDash=[4, 3], opacity=0.7, color="#8a8a8a").encode(x=alt.datum(0))
-    lines = base.mark_rule(size=2).encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=colour, tooltip=tips)
-    dots = base.mark_point(size=90, filled=True, opacity=1).encode(
+    lines = base.mark_rule(size=2).encode(
+        x=alt.X("low:Q", title=title, scale=x), x2="high:Q", y=y, color=colour, tooltip=tips
+    )
+    dots = base.mark_point(size=80, filled=True, opacity=1).encode(
         x="worth:Q", y=y, color=colour, shape=shape, tooltip=tips
     )
-    width = 250 if frame["task"].nunique() > 1 else 560
-    return (
-        alt.layer(zero, lines, dots)
-        .properties(width=width, height=alt.Step(26))
-        .facet(column=alt.Column("task:N", title=None, sort=list(dict.fromkeys(frame["task"]))))
-        .resolve_scale(x="shared")
-    )
+    return alt.layer(zero, lines, dots).properties(height=alt.Step(22))

@@ -29,11 +29,10 @@ def draw_form(data: PackedChips) -> None:
     questions = st.multiselect(
         "Questions", list(QUESTIONS), list(DEFAULT_QUESTIONS), format_func=QUESTIONS.__getitem__, key="ablation.questions",
     )  # fmt: skip
-    left, right = st.columns(2, vertical_alignment="bottom")
-    seeds = left.number_input(
+    seeds = st.number_input(
         "Seeds", 1, MAX_SEEDS, 3, key="ablation.seeds", help="Everything is trained this often; the intervals need at least two."
     )  # fmt: skip
-    controls = right.toggle(
+    controls = st.toggle(
         "Linear controls", True, key="ablation.controls", help="Logistic regression on band statistics and on frozen features."
     )  # fmt: skip
     paper = st.toggle(
