@@ -41,7 +41,7 @@ def family(run: Run, runs: Sequence[Run]) -> list[Kin]:
         line.append(Kin(name, parent, 0))
         name = parent.parent if parent else None
     tree = [Kin(kin.name, kin.run, depth) for depth, kin in enumerate(reversed(line))]
-    return [*tree, *_below(run, runs, len(line), {run.name})]
+    return [*tree, *_below(run, runs, len(line), seen)]
 
 
 def _below(run: Run, runs: Sequence[Run], depth: int, seen: set[str]) -> list[Kin]:

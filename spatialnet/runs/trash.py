@@ -48,6 +48,7 @@ def delete_run(settings: Settings, run: Run, *, in_use: Collection[str] = (), pe
         NotEnoughDisk: the disk is full; nothing was changed.
     """
     with registry_lock(settings):
+        open_run_in(settings.runs, run.name)  # nobody deleted it meanwhile
         if published := published_for(settings, run):
             raise RunRefused(
                 f"Run {run.title[:80]!r} is published for {', '.join(published)}. Publish another run or roll back, then delete it."
@@ -59,11 +60,8 @@ def delete_run(settings: Settings, run: Run, *, in_use: Collection[str] = (), pe
         place = _trash(settings) / run.name
         if place.exists():
             raise RunRefused(f"A run {run.name} is in the trash already. Empty the trash, then delete this one.")
-        try:
-            write_json(run.folder / _MARK, {"at": time.time(), "person": person[:100]})
-            run.folder.rename(place)
-        except FileNotFoundError as error:
-            raise RunNotFound(f"Run {run.name} is not there any more. Choose a listed run.") from error
+        write_json(run.folder / _MARK, {"at": time.time(), "person": person[:100]})
+        run.folder.rename(place)
     empty_trash(settings, older_than_days=KEPT_DAYS)
 
 

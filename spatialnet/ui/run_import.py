@@ -47,7 +47,7 @@ def _opened(name: str) -> None:
 
 def _waiting() -> dict[str, Path]:
     """Exported runs in the inbox and the other source folders, by what people read."""
-    found = {}
+    found: dict[str, Path] = {}
     for folder in services().settings.source_folders:
         try:
             paths = sorted(folder.glob("*.zip"))
