@@ -90,8 +90,22 @@ def test_a_warm_start_keeps_what_is_shared_and_reports_what_is_new(tmp_path):
     assert torch.equal(child.heads["rural_urban"].fc.weight, parent.heads["rural_urban"].fc.weight)
     assert torch.equal(child.queries.query[0], parent.queries.query[1])
     assert sorted({name.split(".")[1] for name in record["fresh"]}) == ["land_use"]
+    assert child.tokenizer("rgb").pretrained
     with pytest.raises(CheckpointDoesNotFit, match="patch"):
         warm_start(build("nano", patch=2), tmp_path / "model.safetensors")
+
+
+def test_a_warm_start_keeps_the_childs_own_normalisation_and_fits_by_the_size_of_its_grid(tmp_path):
+    parent = build("nano", chip_size=16, size=32)
+    parent.set_statistics({"rgb": ([9.0] * 3, [9.0] * 3)})
+    save_model(tmp_path / "model.safetensors", parent, extra={})
+    child = build("nano", chip_size=64, size=32)
+    child.set_statistics({"rgb": ([1.0] * 3, [2.0] * 3)}, "photos")
+    assert warm_start(child, tmp_path / "model.safetensors")["fresh"] == []
+    assert child.tokenizer("rgb").mean.tolist() == [1.0] * 3
+    assert child.tokenizer("rgb").std.tolist() == [2.0] * 3
+    with pytest.raises(CheckpointDoesNotFit, match="size 32 and this recipe 64"):
+        warm_start(build("nano", chip_size=64), tmp_path / "model.safetensors")
 
 
 def test_the_saliency_weights_come_out_of_the_wheel(tmp_path):
