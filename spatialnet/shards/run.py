@@ -23,8 +23,7 @@ from spatialnet.runs import write_json
 from spatialnet.shards.embeddings import assemble_embeddings, embed_unit
 from spatialnet.shards.manifest import Manifest, Unit, stamp
 from spatialnet.shards.scenes import OpenScenes, assemble_maps, predict_unit
-from spatialnet.shards.training import train_unit
-from spatialnet.train.loop import resolve_device
+from spatialnet.train.devices import resolve_device
 
 Progress = Callable[[float], None]
 
@@ -73,6 +72,8 @@ def run_shard(
 
     try:
         if manifest.kind == "train":
+            from spatialnet.shards.training import train_unit  # predicting does without what training needs
+
             return all(train_unit(unit, device=device, should_stop=should_stop) for unit in left)
         with OpenScenes(manifest, _model(manifest, device)) as scenes:
             work = predict_unit if manifest.kind == "predict" else embed_unit

@@ -117,12 +117,9 @@ def prepared(folder, finished, landscape, kind="predict", **options) -> Manifest
     return manifest
 
 
-def test_a_cluster_predicts_embeds_and_trains_and_a_lost_worker_costs_nothing(
-    cluster, tmp_path, finished, landscape, settings, monkeypatch
-):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    here = prepared(tmp_path / "here", finished, landscape, stride=2)
-    there = prepared(tmp_path / "there", finished, landscape, stride=2)
+def test_a_worker_that_is_lost_costs_nothing(cluster, tmp_path, finished, landscape):
+    here = prepared(tmp_path / "here", finished, landscape, stride=4)
+    there = prepared(tmp_path / "there", finished, landscape, stride=4)
     lost: list[int] = []
 
     def lose_one(_share: float) -> None:
@@ -131,17 +128,21 @@ def test_a_cluster_predicts_embeds_and_trains_and_a_lost_worker_costs_nothing(
             cluster.kill(1)
 
     assert run_on_ray(there, cluster.address, progress=lose_one)
+    cluster.start(f"--address={cluster.address}", "--node-ip-address=127.0.0.1", "--num-cpus=1")
     assert lost
     assert lost[0] < len(there.units)
     run_shard(here, 1, 1)
     assert bytes_of(finish(there)) == bytes_of(finish(here))
 
-    cluster.start(f"--address={cluster.address}", "--node-ip-address=127.0.0.1", "--num-cpus=1")
+
+def test_a_cluster_embeds_the_chips_of_a_data_set(cluster, tmp_path, finished, landscape):
     chips = chips_manifest(tmp_path / "chips", open_run(finished, "run-done"), landscape)
     chips.publish()
     assert run_on_ray(chips, cluster.address)
     assert len(np.load(finish(chips)["landscape"]["features"])) == len(landscape)
 
+
+def test_two_workers_of_a_cluster_train_one_run(cluster, landscape, settings):
     recipe = Recipe(name="two workers", preset="nano", patch=8, epochs=2, batch_size=64)
     info = {
         "title": "two workers", "dataset": "landscape", "fingerprint": landscape.fingerprint, "label_version": 0, "parent": "",
@@ -165,7 +166,7 @@ def test_what_a_shard_says_when_it_gives_up_is_told(cluster, tmp_path, finished,
 
 
 def test_work_on_a_cluster_can_be_stopped(cluster, tmp_path, finished, landscape):
-    manifest = prepared(tmp_path / "out", finished, landscape, stride=1)
+    manifest = prepared(tmp_path / "out", finished, landscape, stride=2)
     assert not run_on_ray(manifest, cluster.address, should_stop=lambda: manifest.done() > 0)
     assert manifest.done() < len(manifest.units)
     with pytest.raises(PredictionRefused, match="still to be done"):
@@ -203,6 +204,6 @@ def test_an_address_that_cannot_be_one_is_refused(address):
 
 
 def test_ray_that_is_not_installed_is_one_sentence(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(ClusterUnavailable, match=r"pip install -r requirements-ray\.txt"):
         check_address("auto")
