@@ -173,6 +173,4 @@ def _shift(prior: Tensor, balance: float, *, binary: bool) -> Tensor:
     """
     seen = prior > 0
     logs = torch.where(seen, prior.float().clamp_min(RAREST).log(), 0.0) * balance
-    if binary:
-        return (logs[1] - logs[0]) * seen.all()
-    return logs
+    return logs[1] - logs[0] if binary else logs

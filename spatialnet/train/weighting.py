@@ -48,6 +48,7 @@ class Weighting(nn.Module):
         self.seed, self.step = seed, 0
         self._known: Mapping[str, Tensor] | None = None
         self._used: dict[str, Tensor] = {}
+        self._heard: Mapping[str, Tensor] = {}
 
     def begin_step(self, step: int, known: Mapping[str, Tensor] | None = None) -> None:
         """Say which step follows.
@@ -67,6 +68,7 @@ class Weighting(nn.Module):
         """
         if not losses.tasks:
             return torch.zeros(())
+        self._heard = losses.known if self._known is None else self._known
         factors, extra = self._factors(losses)
         device = next(iter(losses.tasks.values())).device
         total = torch.zeros((), device=device)
@@ -113,11 +115,10 @@ class Weighting(nn.Module):
     @property
     def weights(self) -> dict[str, float]:
         """What each task's loss counted in the last step, `task_weights` included; tasks that took no part are missing."""
-        known = self._known or {}
         return {
             name: float(value)
             for name, value in self._used.items()
-            if name in self.names and (name not in known or float(known[name]) > 0)
+            if name in self._heard and float(self._heard[name]) > 0
         }
 
     def _factors(self, losses: Losses) -> tuple[Mapping[str, Tensor | float], Mapping[str, Tensor | float]]:
@@ -297,6 +298,7 @@ class Surgery(Weighting):
         reduce: Reduce | None = None,
     ) -> None:
         """One backward pass per task; the surgery after the last part."""
+        self._heard = losses.known if self._known is None else self._known
         held = [parameter.grad for parameter in shared]
         values = [(name, value) for name, value in losses.tasks.items() if value.requires_grad]
         for i, (name, value) in enumerate(values):
