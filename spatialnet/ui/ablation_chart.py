@@ -12,6 +12,7 @@ import streamlit as st
 from spatialnet.evaluate.ablation import BETTER, SAME, UNKNOWN, WORSE
 from spatialnet.evaluate.ablation_table import Row
 from spatialnet.metrics import higher_is_better
+from spatialnet.ui.markup import plain
 
 # Okabe and Ito's blue and vermilion, told apart by everybody; the shape says the same again.
 _LOOKS = {
@@ -35,11 +36,11 @@ def draw_chart(rows: Sequence[Row]) -> None:
         alike = frame[frame["shares"] == shares][["low", "high", "worth"]].to_numpy(float)
         reach = max(1e-3, float(np.nanmax(np.abs(alike)))) * 1.05 if np.isfinite(alike).any() else 1.0
         unit = "difference, 0 to 1" if shares else "less error, in counts"
-        title = f"{task}: worth in {part['metric'].iloc[0]} ({unit})"
-        st.altair_chart(_chart(part, title, reach), width="stretch", key=f"ablation.chart.{number}")
+        st.markdown(f"**{plain(str(task))}**: worth in {part['metric'].iloc[0]}")
+        st.altair_chart(_chart(part, unit, reach), width="stretch", key=f"ablation.chart.{number}")
 
 
-def _chart(frame: pd.DataFrame, title: str, reach: float) -> alt.LayerChart:
+def _chart(frame: pd.DataFrame, title: str, reach: float) -> alt.LayerChart | alt.FacetChart:
     found = [name for name in _LOOKS if name in set(frame["verdict"])]
     y = alt.Y("part:N", sort=list(frame["part"]), title=None, axis=alt.Axis(labelLimit=230, ticks=False, domain=False))
     x = alt.Scale(domain=[-reach, reach])
