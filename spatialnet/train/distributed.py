@@ -46,7 +46,7 @@ class Processes:
             dist.all_reduce(tensor)
 
     def summed(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Scalars by name, the same names in all processes, summed over them."""
+        """Tensors of one shape by name, the same names in all processes, summed over them."""
         if self.count == 1 or not values:
             return dict(values)
         names = sorted(values)
@@ -67,7 +67,7 @@ class Processes:
         for bucket, flat, work in waiting:
             if work is not None:
                 work.wait()
-            parts = flat.split([gradient.numel() for gradient in bucket])
+            parts = torch.split(flat, [gradient.numel() for gradient in bucket])
             torch._foreach_copy_(bucket, [p.view_as(g) for p, g in zip(parts, bucket, strict=True)])
 
     def largest(self, value: int) -> int:

@@ -46,7 +46,7 @@ def compute_features(
     total, done = max(1, sum(map(len, every))), 0
     for chips in every:
         features = torch.zeros(len(chips), len(names), model.dim, device=model.device)
-        for rows in processes.deal(torch.arange(len(chips))).split(size):
+        for rows in torch.split(processes.deal(torch.arange(len(chips))), size):
             # Among several processes the others would wait for one that stops here.
             if heard(done / total) and processes.count == 1:
                 raise Stopped

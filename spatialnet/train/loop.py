@@ -76,9 +76,11 @@ class Training:
     ) -> None:
         self.recipe, self.device = recipe, device
         self.processes = Processes(device)
-        for one in data:
-            if not len(one.in_split("train")):
-                raise NothingToRead(f"Data set {one.name} has no chips to train on. Choose one with a training split.")
+        for given in data:
+            if not len(given.in_split("train")):
+                raise NothingToRead(
+                    f"Data set {given.name} has no chips to train on. Choose one with a training split."
+                )
         self.sets, joint = learnt.learnt_sets(run, data, recipe)
         tasks, self.skipped = learnt.chosen_tasks(self.sets, joint, recipe)
         torch.manual_seed(recipe.seed)
@@ -176,15 +178,16 @@ class Training:
         several = self.processes.count > 1
         reduce = self.processes.sum_ if several else None
         measuring = self.recipe.conflicts and number % self.batches == 0 and bool(self.state.shared)
+        found: list[Losses] = []
         for i, part in enumerate(parts):
             losses = self._losses(part, norm)
             if measuring and i == 0:
                 self.conflicts = gradient_conflicts(losses, self.state.shared)
-            self._count(losses, norm)
+            found.append(Losses({n: v.detach() for n, v in losses.tasks.items()}, losses.known, losses.share))
             self.weighting.backward(losses, self.state.shared, last=i + 1 == len(parts), reduce=reduce)
         if several:
             self._sum_gradients()
-        self._refuse_infinite(number)
+        self._refuse_infinite(number, self._count(found, norm))
         self.state.optimizer.step()
         progress.step += 1
         self.state.update_average(progress.step - (self.head_steps if self.stage_of(number) == ALL else 0))
@@ -307,7 +310,8 @@ class Training:
     def _losses(self, part: Batch, norm: Mapping[str, Tensor] | None) -> Losses:
         with self._autocast():
             logits = self._answers(part, list(part.targets))
-        return self.loss(logits, part.targets, part.weights, norm)  # type: ignore[no-any-return]
+        losses: Losses = self.loss(logits, part.targets, part.weights, norm)
+        return losses
 
     def _answers(self, batch: Batch, names: Sequence[str]) -> dict[str, Tensor]:
         if batch.features is not None:
@@ -328,13 +332,18 @@ class Training:
                     total[name] = total[name] + value if name in total else value
         return Losses(tasks, known, share)
 
-    def _count(self, losses: Losses, norm: Mapping[str, Tensor] | None) -> None:
-        """Add a part's losses to the epoch's."""
-        for name, value in losses.tasks.items():
-            whole = losses.known[name] if norm is None else norm[name]
-            pair = torch.stack([value.detach() * whole, losses.known[name]])
-            self.processes.sum_(pair)
+    def _count(self, found: Sequence[Losses], norm: Mapping[str, Tensor] | None) -> Tensor:
+        """Add a step's losses to the epoch's; their sum."""
+        pairs: dict[str, Tensor] = {}
+        for losses in found:
+            for name, value in losses.tasks.items():
+                whole = losses.known[name] if norm is None else norm[name]
+                pair = torch.stack([value.detach() * whole, losses.known[name]])
+                pairs[name] = pairs[name] + pair if name in pairs else pair
+        pairs = self.processes.summed(pairs)
+        for name, pair in pairs.items():
             self.sums[name] = self.sums[name] + pair if name in self.sums else pair
+        return torch.stack(list(pairs.values()))[:, 0].sum()
 
     def _sum_gradients(self) -> None:
         learned: list[nn.Parameter] = [*self.state.learnt, *self.weighting.parameters()]
@@ -343,11 +352,11 @@ class Training:
             learned = [p for p in learned if id(p) not in shared]
         self.processes.sum_gradients(learned)
 
-    def _refuse_infinite(self, number: int) -> None:
+    def _refuse_infinite(self, number: int, total: Tensor) -> None:
         """Clip the gradient, and take no step where it is not a number."""
         clip = self.recipe.clip or torch.inf
         length = torch.nn.utils.clip_grad_norm_(self.state.learnt, clip, foreach=True)
-        bad = ~torch.isfinite(length)
+        bad = ~(torch.isfinite(length) & torch.isfinite(total))
         if self.device.type != "cuda":
             self._look(bad, number)
             return

@@ -29,8 +29,8 @@ from spatialnet.recipe import Recipe
 from spatialnet.train.devices import faults_said, peak_memory_gib, resolve_device
 from spatialnet.train.distributed import joined
 from spatialnet.train.features import Stopped
-from spatialnet.train.loop import MODEL, Measured, Training
-from spatialnet.train.sets import mean_over_sets
+from spatialnet.train.loop import MODEL, Training
+from spatialnet.train.sets import Measured, mean_over_sets
 from spatialnet.train.state import HEADS
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
