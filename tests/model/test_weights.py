@@ -105,7 +105,7 @@ def test_a_warm_start_keeps_the_childs_own_normalisation_and_fits_by_the_size_of
     assert child.tokenizer("rgb").mean.tolist() == [1.0] * 3
     assert child.tokenizer("rgb").std.tolist() == [2.0] * 3
     with pytest.raises(CheckpointDoesNotFit, match="size 32 and this recipe 64"):
-        warm_start(build("nano", chip_size=64), tmp_path / "model.safetensors")
+        warm_start(build("nano", chip_size=64, patch=8), tmp_path / "model.safetensors")
 
 
 def test_the_saliency_weights_come_out_of_the_wheel(tmp_path):
