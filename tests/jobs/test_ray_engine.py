@@ -108,11 +108,11 @@ def bytes_of(found):
     return {item: {role: path.read_bytes() for role, path in files.items()} for item, files in found.items()}
 
 
-def prepared(folder, finished, landscape, kind="predict", **options) -> Manifest:
+def prepared(folder, finished, landscape, **options) -> Manifest:
     scene = landscape.scene_path(landscape.places[0]["name"], "landsat7")
-    names = ("a", "b", "c") if kind == "predict" else ("a",)
+    names = ("a", "b")
     run = open_run(finished, "run-done")
-    manifest = scenes_manifest(folder, kind, run, {name: {"landsat7": scene} for name in names}, **options)
+    manifest = scenes_manifest(folder, "predict", run, {name: {"landsat7": scene} for name in names}, **options)
     manifest.publish()
     return manifest
 
@@ -166,7 +166,7 @@ def test_what_a_shard_says_when_it_gives_up_is_told(cluster, tmp_path, finished,
 
 
 def test_work_on_a_cluster_can_be_stopped(cluster, tmp_path, finished, landscape):
-    manifest = prepared(tmp_path / "out", finished, landscape, stride=2)
+    manifest = prepared(tmp_path / "out", finished, landscape, stride=4)
     assert not run_on_ray(manifest, cluster.address, should_stop=lambda: manifest.done() > 0)
     assert manifest.done() < len(manifest.units)
     with pytest.raises(PredictionRefused, match="still to be done"):
