@@ -42,7 +42,7 @@ class Row:
         metric: name in `spatialnet.metrics`.
         values: per run, in their order; None where the run has no metrics for it.
         clear: whether the intervals of the best and the worst run do not overlap.
-        best: index of the best run; None where fewer than two have a value.
+        best: index of the best run; None where fewer than two have a value, or all have the same.
     """
 
     dataset: str
@@ -132,6 +132,8 @@ def _best(values: Sequence[Measured | None], metric: str) -> tuple[int | None, b
     if len(known) < 2:
         return None, False
     (_, at, best), (_, _, worst) = max(known, key=lambda k: k[:2]), min(known, key=lambda k: k[:2])
+    if best.value == worst.value:
+        return None, False
     if None in (best.low, best.high, worst.low, worst.high):
         return at, False
     above, below = (best, worst) if sign > 0 else (worst, best)

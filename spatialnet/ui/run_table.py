@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from spatialnet.runs import Run
-from spatialnet.ui.live_jobs import ago, duration
+from spatialnet.runs.rivals import RIVALS, rival_of
+from spatialnet.ui.live_jobs import duration
 from spatialnet.ui.markup import plain
 
 METRIC_NAMES = {
     "macro_f1": "macro F1", "mean_ap": "mean average precision", "balanced_accuracy": "balanced accuracy", "mae": "mean absolute error",
 }  # fmt: skip
-_RIVALS = {"majority": "majority answer", "band_statistics": "logistic regression on band means and deviations"}
 
 
 def metric_cards(run: Run) -> None:
@@ -28,7 +29,7 @@ def metric_cards(run: Run) -> None:
         with st.container(border=True):
             st.metric(
                 f"{task.label}: {METRIC_NAMES[values['metric']]}", f"{main['value']:.3f}",
-                f"{margin['value']:+.3f} against {_RIVALS[margin['over']]} ({values[margin['over']]['value']:.3f})",
+                f"{margin['value']:+.3f} against {RIVALS.get(margin['over'], margin['over'])} ({rival_of(values)['value']:.3f})",
             )  # fmt: skip
             st.caption(
                 f"95 % interval {_interval(main)} · margin {_interval(margin, sign=True)} · n = {values['chips']} chips"
@@ -48,7 +49,7 @@ def run_frame(runs: Sequence[Run], published: Collection[str] = ()) -> pd.DataFr
     rows = []
     for run in runs:
         row = {
-            "Run": run.title, "Started": ago(run.created_at), "Preset": run.info.get("preset", ""), "Weights": run.info.get("weights", ""),
+            "Run": run.title, "Data sets": ", ".join(run.datasets), "Started": _sortable(run.created_at), "Preset": run.info.get("preset", ""), "Weights": run.info.get("weights", ""),
             "Corrections": run.info.get("corrections", 0), "State": _state(run, published),
         }  # fmt: skip
         if run.done:
@@ -62,6 +63,11 @@ def run_frame(runs: Sequence[Run], published: Collection[str] = ()) -> pd.DataFr
                     )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _sortable(timestamp: float) -> str:
+    """A time of this machine as a text whose order is that of the times."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(timestamp))
 
 
 def _state(run: Run, published: Collection[str]) -> str:

@@ -7,6 +7,7 @@ import streamlit as st
 from spatialnet.jobs.registry import runs_in_use
 from spatialnet.jobs.services import services
 from spatialnet.runs import Run, list_runs
+from spatialnet.runs.notes import notes
 from spatialnet.runs.publishing import published_for
 from spatialnet.ui import address
 from spatialnet.ui.markup import plain
@@ -69,7 +70,7 @@ def _list(runs: list[Run]) -> None:
             states = address.pick_many("State", _STATES, "state", look="pills")
     shown = [
         run for run in runs
-        if text.casefold() in f"{run.name} {run.title}".casefold()
+        if text.casefold() in _words(run).casefold()
         and (not sets or set(sets) & set(run.datasets))
         and (not states or set(states) & _states(run, published, working))
     ]  # fmt: skip
@@ -97,6 +98,11 @@ def _list(runs: list[Run]) -> None:
         if st.button("Compare", icon=":material/compare:", type="primary", disabled=len(more) < 2, key="runs.compare"):
             st.query_params["compare"] = ",".join(more)
             st.rerun()
+
+
+def _words(run: Run) -> str:
+    """What the search looks through."""
+    return " ".join([run.name, run.title, *(note.text for note in notes(run))])
 
 
 def _states(run: Run, published: set[str], working: frozenset[str]) -> set[str]:
