@@ -7,9 +7,8 @@ import streamlit as st
 
 from spatialnet.datasets.catalogue import list_datasets
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.jobs.requests import newest_done
 from spatialnet.jobs.services import services
-from spatialnet.runs import list_runs
+from spatialnet.runs import current_run
 from spatialnet.ui import markup
 from spatialnet.ui.live_jobs import live_fragment, progress_text
 from spatialnet.ui.maps import draw_map
@@ -63,7 +62,7 @@ def _steps() -> None:
 
 def _first(found: list[PackedChips]) -> PackedChips:
     """The data set of the newest run, else the first."""
-    run = newest_done(list_runs(services().settings))
+    run = current_run(services().settings)
     return next((data for data in found if run and data.name == run.dataset), found[0])
 
 
@@ -79,7 +78,7 @@ def _scene(data: PackedChips) -> None:
         st.html(markup.thumbnails([(first.chip(data, chip, 64), f"Chip {chip}") for chip in chips]))
         st.caption(plain(f"{sensor.label}. These chips have no place on the ground. {data.manifest['description']}"))
         return
-    done = newest_done(list_runs(services().settings, data.name))
+    done = current_run(services().settings, data.name)
     multiclass = next((task for task in data.tasks if task.kind == "multiclass"), None)
     overlay, what = None, ""
     if done and multiclass and data.places:
@@ -95,7 +94,7 @@ def _scene(data: PackedChips) -> None:
 
 
 def _numbers(data: PackedChips) -> None:
-    run = newest_done(list_runs(services().settings, data.name))
+    run = current_run(services().settings, data.name)
     if run is None:
         st.subheader("No run has finished yet", anchor=False)
         if services().jobs.store.live():
@@ -113,7 +112,7 @@ def _numbers(data: PackedChips) -> None:
             query_params={**query, "view": "chips"},
         )
         return
-    st.subheader(f"Newest run: {plain(run.title)}", anchor=False)
+    st.subheader(f"Current run: {plain(run.title)}", anchor=False)
     metric_cards(run)
     st.page_link(page("map"), label="Open the map", icon=":material/map:")
     st.page_link(page("label"), label="Label the chips that the model is least sure of", icon=":material/edit_note:")

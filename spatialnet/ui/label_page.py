@@ -8,11 +8,10 @@ import numpy as np
 import streamlit as st
 
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.jobs.requests import newest_done
 from spatialnet.jobs.services import services
 from spatialnet.label.queues import Strategy, build_queue
 from spatialnet.predict.table import Scores, answer, uncertainty
-from spatialnet.runs import Run, list_runs
+from spatialnet.runs import Run, current_run
 from spatialnet.tasks import Task
 from spatialnet.ui.corrections import retrain_button
 from spatialnet.ui.frame import person
@@ -41,7 +40,7 @@ def draw() -> None:
         return
     with pickers[1]:
         task = pick_task(data.tasks)
-    run = newest_done(list_runs(services().settings, data.name))
+    run = current_run(services().settings, data.name)
     with pickers[2]:
         strategy = st.selectbox(
             "Queue",

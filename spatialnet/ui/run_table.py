@@ -49,7 +49,8 @@ def run_frame(runs: Sequence[Run], published: Collection[str] = ()) -> pd.DataFr
     rows = []
     for run in runs:
         row = {
-            "Run": run.title, "Data sets": ", ".join(run.datasets), "Started": _sortable(run.created_at), "Preset": run.info.get("preset", ""), "Weights": run.info.get("weights", ""),
+            "Run": run.title, "Data sets": ", ".join(run.datasets), "Started": _sortable(run.created_at),
+            "Preset": run.info.get("preset", ""), "Weights": run.info.get("weights", ""),
             "Corrections": run.info.get("corrections", 0), "State": _state(run, published),
         }  # fmt: skip
         if run.done:
