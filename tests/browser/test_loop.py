@@ -41,7 +41,7 @@ def test_a_deep_link_on_a_fresh_server_shows_the_whole_app_and_soon_the_scene(se
 def test_home_shows_progress_and_then_metrics_beside_baselines(server: Server, page: Page) -> None:
     page.goto(server.url)
     settle(page)
-    expect(page.get_by_text(re.compile("Newest run"))).to_be_visible(timeout=600_000)
+    expect(page.get_by_text(re.compile("Current run"))).to_be_visible(timeout=600_000)
     settle(page)
     for name in ("Land use: macro F1", "Object presence: mean average precision", "Rural or urban: balanced accuracy"):
         expect(page.get_by_text(name)).to_be_visible()
