@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +26,7 @@ def main() -> int:
         0 done, 1 failed; the last line says why.
     """
     request = json.loads(sys.stdin.readline())
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    threading.Thread(target=_end_with_the_job, daemon=True).start()
     ray: Any = import_module("ray")
 
     _tell(ready=True)
@@ -43,6 +44,12 @@ def main() -> int:
         return 1
     _tell(done=True, **done)
     return 0
+
+
+def _end_with_the_job() -> None:
+    """End when the other end of the pipe closes, also where the job was killed and could say nothing."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 def _tell(**event: Any) -> None:
