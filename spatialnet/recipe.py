@@ -288,6 +288,14 @@ def sample_recipe() -> Recipe:
     return Recipe(name="first run", preset="nano", epochs=15, batch_size=32, brightness=0.0, noise=0.02, keep="last")
 
 
+def fine_tuning_recipe() -> Recipe:
+    """Where to start with pretrained weights: the heads first, on features that are computed once, then everything gently."""
+    return Recipe(
+        name="fine-tuned", preset="dino6", weights="dinov2-saliency", size=112, head_epochs=30, epochs=10, learning_rate=1e-4,
+        label_smoothing=0.1, brightness=0.1, noise=0.02,
+    )  # fmt: skip
+
+
 def paper_recipe() -> Recipe:
     """What the public code of the paper's authors sets (arXiv 2506.22501): 256 px, Adam at 1e-4 with L2 0.01, batches of 32, 50
     epochs, constant rate, one task per step in turn, unscaled losses, no augmentation, no pretrained weights, float32.

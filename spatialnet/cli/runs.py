@@ -18,6 +18,7 @@ from spatialnet.runs import Run, current_run, list_runs, open_run
 from spatialnet.runs.lineage import family
 from spatialnet.runs.notes import add_note, notes
 from spatialnet.runs.publishing import publications, publish, published_for, roll_back
+from spatialnet.runs.rivals import rival_of
 from spatialnet.runs.transfer import export_run, import_run
 from spatialnet.runs.trash import KEPT_DAYS, delete_run, empty_trash, restore_run, trash
 
@@ -206,7 +207,7 @@ def _metric_lines(run: Run) -> list[str]:
             where = f"{dataset}, " if len(run.datasets) > 1 else ""
             lines.append(
                 f"{where}{name}: {values['metric']} {main['value']:.3f}{_interval(main['low'], main['high'])}, "
-                f"best baseline {over} {values[over]['value']:.3f}, n = {values['chips']}"
+                f"best baseline {over} {rival_of(values)['value']:.3f}, n = {values['chips']}"
             )
     return lines
 

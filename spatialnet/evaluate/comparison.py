@@ -10,6 +10,7 @@ from spatialnet.errors import DataSetInvalid, RecipeInvalid, RunNotFound
 from spatialnet.metrics import higher_is_better
 from spatialnet.recipe import FIELDS, Recipe
 from spatialnet.runs import Run
+from spatialnet.runs.rivals import rival_of
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,7 @@ def _reports(run: Run) -> dict[str, dict[str, Any]]:
 
 def _measured(values: dict[str, Any]) -> Measured:
     main = values["run"]
-    return Measured(
-        main["value"], main["low"], main["high"], values["chips"], values[values["margin"]["over"]]["value"]
-    )
+    return Measured(main["value"], main["low"], main["high"], values["chips"], rival_of(values)["value"])
 
 
 def _best(values: Sequence[Measured | None], metric: str) -> tuple[int | None, bool]:

@@ -14,7 +14,7 @@ import torch
 from spatialnet.datasets.captions import captions_of
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import PredictionRefused
-from spatialnet.joint import part_of
+from spatialnet.joint import model_of, part_of
 from spatialnet.metrics import caption_metrics
 from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.model.caption import CaptionHead, Seen, see
@@ -61,7 +61,7 @@ def caption_run(
     if not run.done:
         raise PredictionRefused(f"Run {run.title[:80]!r} has not finished. Wait until it has, then train its captions.")
     captions = captions_of(data, column)
-    model, _ = load_model(run.folder / "model.safetensors", resolve_device(device))
+    model, _ = load_model(model_of(run.folder, data.name), resolve_device(device))
     model.eval()
     looking = _looking(model, data)
     head = train_captions(

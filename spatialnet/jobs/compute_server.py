@@ -27,6 +27,7 @@ from spatialnet.explain.faithfulness import faithfulness
 from spatialnet.explain.methods import METHODS
 from spatialnet.explain.overlay import colour, warp, write_png
 from spatialnet.jobs.explanations import ExplanationRequest, explanation_file
+from spatialnet.joint import model_of
 from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.runs import open_run, write_json
 from spatialnet.settings import Settings, load_settings
@@ -52,12 +53,13 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     """
     started = time.perf_counter()
     run = open_run(settings, request.run)
-    data = open_dataset(settings, run.dataset)
-    if not (run.folder / "model.safetensors").exists():
+    data = open_dataset(settings, request.dataset or run.dataset)
+    path = model_of(run.folder, data.name)
+    if not path.exists():
         raise ExplanationFailed(f"Run {run.title} is not trained yet. Wait until it has finished.")
     if not 0 <= request.chip < len(data):
         raise ExplanationFailed(f"There is no chip {request.chip}; data set {data.title} has {len(data)}.")
-    model = _model(run.folder / "model.safetensors")
+    model = _model(path)
     names = [s.name for s in data.sensors if s.name in model.sensors and data.present(s.name)[request.chip]]
     images = model.prepare({name: data.images(name)[request.chip : request.chip + 1] for name in names})
     evidence = attribute(model, images, request.task, request.class_index, request.method)

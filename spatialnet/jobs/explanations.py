@@ -17,10 +17,11 @@ class ExplanationRequest:
 
     Attributes:
         run: identifier of the run.
-        chip: index into the data set that the run was trained on.
+        chip: index into the data set.
         task: name of the task.
         class_index: index into the task's classes.
         method: a name in `spatialnet.explain.methods.METHODS`.
+        dataset: identifier of the data set; empty = the one that the run was trained on, or its first.
     """
 
     run: str
@@ -28,6 +29,7 @@ class ExplanationRequest:
     task: str
     class_index: int
     method: str
+    dataset: str = ""
 
     @property
     def key(self) -> str:

@@ -8,6 +8,7 @@ from spatialnet.atomic import remove
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import JobRefused, SpatialNetError
 from spatialnet.importing.vocabulary import join_tasks
+from spatialnet.jobs.estimate import estimate_checkpoint, estimate_disk, estimate_seconds
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.store import Job
 from spatialnet.presets import preset_for
@@ -65,10 +66,13 @@ def request_training(
     _refuse_other_state(jobs, data, recipe.parent)
     joint = join_tasks({each.name: each.tasks for each in sets}) if others else None
     tasks = joint.tasks if joint else data.tasks
+    done = [run for run in list_runs(jobs.settings, data.name) if run.done]
+    seconds = estimate_seconds(recipe, data, done)
     sensors = {sensor.name: sensor for each in sets for sensor in each.sensors}
     spec = {
         "dataset": data.name, "datasets": [each.name for each in sets], "recipe": recipe.to_toml(), "label_version": label_version,
-        "device": device, "priority": priority,
+        "device": device, "priority": priority, "seconds": seconds, "disk_bytes": estimate_disk(recipe, data),
+        "checkpoint_bytes": estimate_checkpoint(recipe),
     }  # fmt: skip
     run = create_run(
         jobs.settings,

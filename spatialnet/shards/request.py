@@ -9,6 +9,7 @@ from typing import Any
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import PredictionRefused
+from spatialnet.joint import model_of
 from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.predict.scene import scene_windows
 from spatialnet.predict.stack import open_stack
@@ -52,7 +53,7 @@ def scenes_manifest(
         raise PredictionRefused("No scene was named. Name at least one.")
     if not 1 <= batch <= 4096:
         raise PredictionRefused(f"A batch of {batch} windows cannot be. Choose 1 to 4096.")
-    model, _ = load_model(run.folder / "model.safetensors")
+    model, _ = load_model(model_of(run.folder, run.dataset))
     if kind == "embed" and stride is None:
         stride = size or model.chip_size
     items = []
@@ -79,7 +80,7 @@ def chips_manifest(folder: Path, run: Run, data: PackedChips, *, batch: int = BA
     """
     if not 1 <= batch <= 4096:
         raise PredictionRefused(f"A batch of {batch} chips cannot be. Choose 1 to 4096.")
-    model, _ = load_model(run.folder / "model.safetensors")
+    model, _ = load_model(model_of(run.folder, run.dataset))
     _share_a_sensor(model, data)
     units = max(1, -(-len(data) // CHIPS_PER_UNIT))
     item = Item(item_name(data.name), units, {"dataset": str(data.folder.resolve())}, {"dataset": data.fingerprint})
@@ -121,5 +122,5 @@ def _manifest(folder: Path, kind: Kind, run: Run, options: dict[str, Any], items
     double = next((name for name in names if names.count(name) > 1), None)
     if double:
         raise PredictionRefused(f"Two scenes are called {double[:64]!r}. Give each a name of its own.")
-    model = run.folder.resolve() / "model.safetensors"
+    model = model_of(run.folder.resolve(), run.dataset)
     return Manifest(folder.resolve(), kind, str(model), stamp(model), options, tuple(items))

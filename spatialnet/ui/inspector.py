@@ -85,7 +85,7 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
             f"*{markup.plain(sentence)}*",
             help="Written by the run's caption head, which learned from the data set's captions.",
         )
-    facts = _why_settings(run, task, chip, scores)
+    facts = _why_settings(run, data, task, chip, scores)
     picture = addresses.chip_picture(data.name, chip, version=data.fingerprint)
     figures: list[tuple[list[str], str, str]] = [([picture], "Chip", f"Chip {chip} in true colour")]
     if facts:
@@ -112,7 +112,7 @@ def _where(place: pd.Series) -> str:
     return str(place["key"])[-40:]
 
 
-def _why_settings(run: Run | None, task: Task, chip: int, scores: Scores) -> dict[str, Any] | None:
+def _why_settings(run: Run | None, data: PackedChips, task: Task, chip: int, scores: Scores) -> dict[str, Any] | None:
     """Which explanation, and the explanation itself."""
     if run is None or task.name not in scores:
         return None
@@ -132,7 +132,7 @@ def _why_settings(run: Run | None, task: Task, chip: int, scores: Scores) -> dic
         help=None if specific else "This method gives the same map for every class.",
     )  # fmt: skip
     index = task.classes.index(name) if name in task.classes else best
-    request = ExplanationRequest(run.name, chip, task.name, index, method)
+    request = ExplanationRequest(run.name, chip, task.name, index, method, data.name)
     try:
         with st.spinner("Asking the model why…", show_time=True):
             return services().compute.explain(request)

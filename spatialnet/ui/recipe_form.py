@@ -2,96 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
+from spatialnet.datasets.catalogue import list_datasets
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import SpatialNetError
+from spatialnet.errors import RecipeInvalid, SpatialNetError
 from spatialnet.jobs.estimate import estimate_seconds
 from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.services import services
-from spatialnet.presets import PRESETS, preset_for
-from spatialnet.recipe import Recipe, sample_recipe
+from spatialnet.presets import PRESETS, SALIENCY, preset_for
+from spatialnet.recipe import FIELDS, SECTIONS, Recipe, fine_tuning_recipe, paper_recipe, sample_recipe
 from spatialnet.runs import Run, list_runs
 from spatialnet.ui.corrections import correction_count
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.live_jobs import duration, when
+from spatialnet.ui.recipe_fields import draw_fields
 
 _WEIGHTS = {
     "none": "None: start from random weights",
-    "dinov2-saliency": "DINOv2-S derivative fine-tuned for saliency (fetched from the package index)",
+    SALIENCY: "DINOv2-S derivative fine-tuned for saliency (fetched from the package index)",
     "timm": "A timm model from the Hugging Face hub",
     "file": "A safetensors file in the workspace's weights folder",
 }
+_FILE = "recipe-file"
+_STARTS = {
+    "quick": "Small and quick, from random weights",
+    "fine-tune": "Fine-tune pretrained weights",
+    "paper": "As the public code of the paper's authors",
+    _FILE: "A recipe file",
+}
+_SHOWN = ("name", "preset", "weights", "parent", "epochs", "head_epochs", "tasks")
+"""Fields that have their place in the short form."""
+
+_TABS = {
+    "model": "Model",
+    "stages": "Stages",
+    "steps": "Steps",
+    "tasks": "Tasks",
+    "augmentation": "Augmentation",
+    "data": "Data",
+}
+_MOST_BYTES = 65_536
 
 
 def draw_form(data: PackedChips) -> None:
     """Draw the form for a new run on a data set."""
     runs = {run.name: run for run in list_runs(services().settings, data.name) if run.done}
-    basis = sample_recipe()
     st.subheader("New run", anchor=False)
-    parent = st.selectbox(
-        "Start from", ["", *runs], format_func=lambda n: run_text(runs[n]) if n else "Scratch or pretrained weights",
-        key="train.parent", help="A run goes on from another's weights in a third of its epochs.",
+    start = st.selectbox(
+        "Start from", [*_STARTS, *runs], format_func=lambda n: _STARTS.get(n) or f"Go on from {run_text(runs[n])}", key="train.start.from",
+        help="A run goes on from another's weights in a third of its epochs.",
     )  # fmt: skip
-    fresh = not parent
-    if parent:
-        basis = Recipe.load(runs[parent].folder / "recipe.toml").continued(parent)
-    name = st.text_input("Name", basis.name if fresh else "continued", key=f"train.name.{parent}", max_chars=60)
-    left, right = st.columns(2)
-    preset = left.selectbox(
-        "Model size",
-        list(PRESETS),
-        format_func=lambda n: PRESETS[n].title,
-        key="train.preset",
-        disabled=not fresh,
-        help="`nano` suits small chips and two cores.",
-    )
-    epochs = right.number_input("Epochs", 1, 1000, basis.epochs, key=f"train.epochs.{parent}")
-    weights = "none"
-    if fresh:
-        source = (
-            st.selectbox("Pretrained weights", list(_WEIGHTS), format_func=_WEIGHTS.__getitem__, key="train.weights")
-            or "none"
-        )
-        weights = source
-        if source in ("timm", "file"):
-            weights = f"{source}:{st.text_input('Model or file name', key='train.weights.name', max_chars=120)}"
-    decided = preset_for(weights, preset)
-    if fresh and decided != preset:
-        st.caption(f"These weights decide the model size: {decided}.")
-    corrections = correction_count(data)
-    use = st.toggle(
-        f"Use people's corrections ({corrections})", True, key="train.corrections", disabled=not corrections
-    )
-    with st.expander("More choices", icon=":material/tune:"):
-        rate = st.number_input(
-            "Learning rate", 1e-6, 1e-1, basis.learning_rate, format="%.1e", key=f"train.rate.{parent}"
-        )
-        batch = st.number_input("Batch size", 1, 4096, basis.batch_size, key="train.batch")
-        weighting = st.selectbox("Weighting of the tasks", ["static", "uncertainty"], key="train.weighting")
-        soft = st.toggle(
-            "Soft targets (class shares) where the data set has them", basis.soft_targets, key="train.soft"
-        )
-        flips = st.toggle("Turn and mirror chips", basis.flips, key="train.flips")
-        seed = st.number_input("Seed", 0, 2**31 - 1, basis.seed, key="train.seed")
     try:
-        recipe = replace(
-            basis, name=name.strip() or "run", epochs=int(epochs), learning_rate=float(rate), batch_size=int(batch), weighting=weighting,
-            soft_targets=bool(soft), flips=bool(flips), seed=int(seed),
-            preset=preset if fresh else basis.preset, weights=weights if fresh else basis.weights,
-        )  # fmt: skip
-        seconds = estimate_seconds(recipe, data, list(runs.values()))
-        st.caption(
-            f"About {duration(seconds)} on this machine." if seconds else "No run here yet to estimate the time from."
-        )
-        if st.button("Start", type="primary", icon=":material/play_arrow:", key="train.start", width="stretch"):
-            version = services().labels.version() if use and corrections else 0
-            request_training(
-                services().jobs, data, recipe, label_version=version, corrections=corrections if use else 0
-            )
-            st.rerun()
+        basis = _basis(start, runs)
+        if basis is None:
+            return
+        key = f"train.{start}"
+        recipe = replace(basis, **_short_form(data, basis, key))
+        others = _other_sets(data)
+        recipe = replace(recipe, **_every_choice(data, recipe, key))
+        _show_file(recipe)
+        _start(data, others, recipe, list(runs.values()))
     except SpatialNetError as error:
         show_error(error)
 
@@ -99,3 +74,146 @@ def draw_form(data: PackedChips) -> None:
 def run_text(run: Run) -> str:
     """A run in a picker."""
     return f"{run.title} · {when(run.created_at)}"
+
+
+def _basis(start: str, runs: Mapping[str, Run]) -> Recipe | None:
+    """The recipe that the form begins with; None where its file was not given yet."""
+    if start in runs:
+        return replace(Recipe.load(runs[start].folder / "recipe.toml").continued(start), name="continued")
+    if start != _FILE:
+        return {"quick": sample_recipe, "fine-tune": fine_tuning_recipe, "paper": paper_recipe}[start]()
+    given = st.file_uploader("Recipe (TOML)", type="toml", key="train.recipe.file", max_upload_size=1)
+    if given is None:
+        st.caption("Every run keeps its recipe as a file; the Runs page and the box below a form give it out.")
+        return None
+    if given.size > _MOST_BYTES:
+        raise RecipeInvalid(
+            f"The file has {given.size:,} bytes; a recipe has at most {_MOST_BYTES:,}. Choose a recipe.toml."
+        )
+    try:
+        return Recipe.from_toml(given.getvalue().decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeInvalid("The file is not text in UTF-8. Choose a recipe.toml.") from error
+
+
+def _short_form(data: PackedChips, basis: Recipe, key: str) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "name": st.text_input("Name", basis.name, key=f"{key}.name", max_chars=60).strip() or "run"
+    }
+    left, right = st.columns(2)
+    values["head_epochs"] = int(
+        left.number_input(
+            "Epochs, heads only", 0, 1000, basis.head_epochs, key=f"{key}.head_epochs", help=FIELDS["head_epochs"]
+        )
+    )
+    values["epochs"] = int(
+        right.number_input("Epochs, fine-tuning", 0, 1000, basis.epochs, key=f"{key}.epochs", help=FIELDS["epochs"])
+    )
+    if not basis.parent:
+        values |= _model(basis, key)
+    titles = {task.name: task.label for task in data.tasks}
+    if len(titles) > 1:
+        kept = [name for name in basis.tasks if name in titles]
+        values["tasks"] = tuple(
+            st.multiselect(
+                "Tasks", list(titles), kept, format_func=titles.__getitem__, key=f"{key}.tasks", placeholder="All tasks together",
+                help="Fewer tasks make a single-task model, to compare with.",
+            )
+        )  # fmt: skip
+    return values
+
+
+def _model(basis: Recipe, key: str) -> dict[str, Any]:
+    presets = list(PRESETS)
+    chosen = presets.index(basis.preset) if basis.preset in presets else 0
+    preset = st.selectbox(
+        "Model size", presets, chosen, format_func=lambda n: PRESETS[n].title, key=f"{key}.preset",
+        help="`nano` suits small chips and two cores.",
+    )  # fmt: skip
+    kind, _, name = basis.weights.partition(":")
+    source = st.selectbox(
+        "Pretrained weights",
+        list(_WEIGHTS),
+        list(_WEIGHTS).index(kind),
+        format_func=_WEIGHTS.__getitem__,
+        key=f"{key}.weights",
+    )
+    weights = str(source)
+    if source in ("timm", "file"):
+        weights = f"{source}:{st.text_input('Model or file name', name, key=f'{key}.weights.name', max_chars=120)}"
+    decided = preset_for(weights, preset)
+    if decided != preset:
+        st.caption(f"These weights decide the model size: {decided}.")
+    return {"preset": preset, "weights": weights}
+
+
+def _other_sets(data: PackedChips) -> list[PackedChips]:
+    """Further data sets for the same model."""
+    found = {each.name: each for each in list_datasets(services().settings) if each.name != data.name}
+    if not found:
+        return []
+    chosen = st.multiselect(
+        "Learn from further data sets", list(found), format_func=lambda n: found[n].title, key="train.others", placeholder="Only this one",
+        help="One model for several data sets, whatever their sensors. Tasks and classes of one name are shared; each data set "
+        "keeps its own normalisation and its own report.",
+    )  # fmt: skip
+    return [found[name] for name in chosen]
+
+
+def _every_choice(data: PackedChips, basis: Recipe, key: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    options = {"sensors": [sensor.name for sensor in data.sensors]}
+    with st.expander("Every choice of the recipe", icon=":material/tune:"):
+        for tab, section in zip(st.tabs(list(_TABS.values())), _TABS, strict=True):
+            names = [name for name in SECTIONS[section] if name not in (*_SHOWN, "task_weights")]
+            with tab:
+                values |= draw_fields(basis, names, key, options)
+                if section == "model":
+                    values |= draw_fields(basis, ["seed"], key, options)
+                if section == "tasks":
+                    values["task_weights"] = _task_weights(data, basis, key)
+    return values
+
+
+def _task_weights(data: PackedChips, basis: Recipe, key: str) -> tuple[tuple[str, float], ...]:
+    before = dict(basis.task_weights)
+    found = {
+        task.name: st.number_input(
+            f"Weight of {task.label}", 0.0, 1000.0, before.get(task.name, 1.0), 0.25, key=f"{key}.weight.{task.name}",
+            help=FIELDS["task_weights"],
+        )
+        for task in data.tasks
+    }  # fmt: skip
+    return tuple((name, weight) for name, weight in found.items() if weight != 1.0)
+
+
+def _show_file(recipe: Recipe) -> None:
+    with st.popover("Recipe as a file", icon=":material/description:"):
+        text = recipe.to_toml(documented=True)
+        st.caption("`python -m spatialnet train --recipe recipe.toml` starts the same run.")
+        st.download_button(
+            "Download recipe.toml",
+            text,
+            "recipe.toml",
+            "application/toml",
+            key="train.recipe.download",
+            on_click="ignore",
+        )
+        st.code(recipe.to_toml(), language="toml")
+
+
+def _start(data: PackedChips, others: list[PackedChips], recipe: Recipe, runs: list[Run]) -> None:
+    corrections = correction_count(data)
+    use = st.toggle(
+        f"Use people's corrections ({corrections})", True, key="train.corrections", disabled=not corrections
+    )
+    seconds = estimate_seconds(recipe, data, runs)
+    st.caption(
+        f"About {duration(seconds)} on this machine." if seconds else "No run here yet to estimate the time from."
+    )
+    if st.button("Start", type="primary", icon=":material/play_arrow:", key="train.start", width="stretch"):
+        version = services().labels.version() if use and corrections else 0
+        request_training(
+            services().jobs, data, recipe, label_version=version, corrections=corrections if use else 0, others=others
+        )
+        st.rerun()

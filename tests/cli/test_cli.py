@@ -27,8 +27,9 @@ from spatialnet.settings import REPOSITORY, Settings, load_settings
 from spatialnet.summary import chip_summary
 
 COMMANDS = (
-    "sample", "importers", "scan", "import", "download", "export", "split", "targets", "train", "predict", "explain", "labels",
-    "datasets", "runs", "jobs", "cancel", "resume", "worker",
+    "sample", "importers", "scan", "import", "download", "export", "split", "targets", "train", "ablate", "predict",
+    "explain", "caption", "labels",
+    "datasets", "runs", "jobs", "pause", "cancel", "resume", "worker",
 )  # fmt: skip
 
 
