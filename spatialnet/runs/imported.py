@@ -9,6 +9,7 @@ from spatialnet.errors import RunRefused, SpatialNetError
 from spatialnet.joint import JointTasks
 from spatialnet.recipe import Recipe
 from spatialnet.runs.folder import Run, read_json
+from spatialnet.runs.rivals import rival_of
 from spatialnet.settings import inside
 
 _RIVALS = ("run", "majority", "band_statistics")
@@ -55,7 +56,7 @@ def _check_report(report: dict[str, Any], what: str) -> None:
     _need(all(isinstance(report[name], int) for name in ("chips", "blocks")), what)
     for values in report["tasks"].values():
         _need(isinstance(values["metric"], str) and isinstance(values["chips"], int), what)
-        _need(values["margin"]["over"] in _RIVALS, what)
+        _need(isinstance(rival_of(values)["value"], _NUMBER), what)
         for name in (*_RIVALS, "margin"):
             _need(isinstance(values[name]["value"], _NUMBER), what)
             _need(all(isinstance(values[name][end], float | int | None) for end in ("low", "high")), what)
