@@ -217,7 +217,7 @@ def test_what_is_imported_is_required():
     """Nothing is used by name that only comes along with something else."""
     of_module = {
         "PIL": "pillow", "sklearn": "scikit-learn", "streamlit_folium": "streamlit-folium", "rio_tiler": "rio-tiler",
-        "sqlalchemy": "SQLAlchemy",
+        "sqlalchemy": "SQLAlchemy", "pynvml": "nvidia-ml-py", "rouge_score": "rouge-score",
     }  # fmt: skip
     required = {
         re.split(r"[=<>\[]", line.split("#")[0].strip())[0].lower()
