@@ -263,6 +263,16 @@ class Recipe:
             parts.append("\n".join(lines) + "\n")
         return "\n".join(parts)
 
+    def changed(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values of some fields.
+
+        Raises:
+            RecipeInvalid: there is no such field, or its value is of another type or outside its range.
+        """
+        for name in values:
+            _refuse_unknown(name, tuple(field.name for field in fields(self)), "A recipe")
+        return replace(self, **values)
+
     def continued(self, parent: str) -> Recipe:
         """A shorter recipe that starts from a finished run: a third of the epochs at a third of the rate, heads not apart.
 

