@@ -20,7 +20,9 @@ _VALUES_PER_BLOCK = 20.0
 """Numbers that one block keeps of one token for the backward pass, in widths of the model."""
 
 
-def estimate_seconds(recipe: Recipe, data: PackedChips, runs: Sequence[Run]) -> float | None:
+def estimate_seconds(
+    recipe: Recipe, data: PackedChips, runs: Sequence[Run], others: Sequence[PackedChips] = ()
+) -> float | None:
     """Seconds until a run would be done; None where no run has been measured yet.
 
     The newest run's chips per second, scaled by how much more work a chip is for the wanted recipe: its preset, the side
@@ -31,6 +33,7 @@ def estimate_seconds(recipe: Recipe, data: PackedChips, runs: Sequence[Run]) -> 
         recipe: the run that is asked for.
         data: its data set.
         runs: finished runs of the same data set, newest first.
+        others: further data sets that the same run learns.
     """
     for run in runs:
         lines = [line for line in run.history() if line.get("chips_per_second") and line.get("stage") != "heads"]
@@ -38,9 +41,7 @@ def estimate_seconds(recipe: Recipe, data: PackedChips, runs: Sequence[Run]) -> 
             continue
         measured = Recipe.load(run.folder / "recipe.toml")
         rate = float(lines[-1]["chips_per_second"]) * _step_cost(measured, data)
-        chips = len(data.in_split("train"))
-        look = _forward_cost(recipe, data) if recipe.head_epochs else 0.0
-        return START_SECONDS + chips * (recipe.epochs * _step_cost(recipe, data) + look) / rate
+        return START_SECONDS + sum(_work(recipe, each) for each in (data, *others)) / rate
     return None
 
 
@@ -114,6 +115,11 @@ def _forward_cost(recipe: Recipe, data: PackedChips, drop: float = 0.0) -> float
     preset = preset_named(name)
     tokens = max(1.0, round(side / (recipe.patch or preset.patch(side))) ** 2 * (1 - drop))
     return float(preset.depth * tokens * (12 * preset.width**2 + 2 * tokens * preset.width))
+
+
+def _work(recipe: Recipe, data: PackedChips) -> float:
+    look = _forward_cost(recipe, data) if recipe.head_epochs else 0.0
+    return len(data.in_split("train")) * (recipe.epochs * _step_cost(recipe, data) + look)
 
 
 def _step_cost(recipe: Recipe, data: PackedChips) -> float:

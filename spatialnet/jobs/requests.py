@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from spatialnet.atomic import remove
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import JobRefused, SpatialNetError
+from spatialnet.errors import JobRefused, RecipeInvalid, SpatialNetError
 from spatialnet.importing.vocabulary import join_tasks
 from spatialnet.jobs.estimate import estimate_checkpoint, estimate_disk, estimate_seconds
 from spatialnet.jobs.launch import Jobs
@@ -57,6 +57,7 @@ def request_training(
         priority: -1 low, 0, 1 high: who goes first where several jobs wait for a device.
 
     Raises:
+        RecipeInvalid: the recipe names a task or a sensor that the data does not have.
         JobRefused: the same training waits or runs; the parent was trained on another state of this data set; or a data
             set is named twice.
     """
@@ -66,8 +67,9 @@ def request_training(
     _refuse_other_state(jobs, data, recipe.parent)
     joint = join_tasks({each.name: each.tasks for each in sets}) if others else None
     tasks = joint.tasks if joint else data.tasks
+    check_names(recipe, [task.name for task in tasks], {sensor.name for each in sets for sensor in each.sensors})
     done = [run for run in list_runs(jobs.settings, data.name) if run.done]
-    seconds = estimate_seconds(recipe, data, done)
+    seconds = estimate_seconds(recipe, data, done, others)
     sensors = {sensor.name: sensor for each in sets for sensor in each.sensors}
     spec = {
         "dataset": data.name, "datasets": [each.name for each in sets], "recipe": recipe.to_toml(), "label_version": label_version,
@@ -92,6 +94,29 @@ def request_training(
     except (SpatialNetError, OSError):
         remove(run.folder)  # nothing will ever train it
         raise
+
+
+def check_names(recipe: Recipe, tasks: Iterable[str], sensors: Iterable[str]) -> None:
+    """See whether a recipe fits the data before anything starts.
+
+    Args:
+        recipe: what is asked for.
+        tasks: names of the tasks that there are.
+        sensors: names of the sensors that there are.
+
+    Raises:
+        RecipeInvalid: the recipe names another one.
+    """
+    weighted = [name for name, _ in recipe.task_weights]
+    for what, named, there in (
+        ("task", (*recipe.tasks, *weighted), list(tasks)),
+        ("sensor", recipe.sensors, sorted(sensors)),
+    ):
+        if unknown := [name for name in named if name not in there]:
+            raise RecipeInvalid(
+                f"The recipe names a {what} {unknown[0][:64]!r}, which the data does not have; it has {', '.join(there)}. Name one of "
+                "these, or choose the data set that the recipe was written for."
+            )
 
 
 def _refuse_other_state(jobs: Jobs, data: PackedChips, parent: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import shorten
 
 import streamlit as st
 
@@ -56,12 +57,16 @@ def _job(job: Job, place: Place | None) -> None:
             told = [f"{PRIORITIES[job.priority]} priority" if place else "", "stopping" if job.stopping else ""]
         else:
             since = ago(job.ended_at or job.created_at)
-            st.markdown(f":material/{_ICONS[job.state]}: {plain(job.title)} · {job.state} {since}")
-            told = [job.message or ""]
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f":material/{_ICONS[job.state]}: {plain(job.title)} · {job.state} {since}", width="stretch")
+                if job.state != "paused":
+                    _actions(job, ranked=False)
+            told = [shorten(job.message or "", 170, placeholder=" …") if job.state == "done" else job.message or ""]
         if text := " · ".join(part for part in told if part):
             st.caption(plain(text))
-        with st.container(horizontal=True):
-            _actions(job, ranked=place is not None)
+        if job.live or job.state == "paused":
+            with st.container(horizontal=True):
+                _actions(job, ranked=place is not None)
         if st.session_state.get("queue.log") == job.id:
             _log(job)
 
@@ -116,5 +121,6 @@ def _log(job: Job) -> None:
     st.code(
         "\n".join(lines) or ("No line holds this text." if text.strip() else "Nothing was written yet."),
         language=None,
-        height=260,
+        height=260 if len(lines) > 8 else "content",
+        wrap_lines=True,
     )

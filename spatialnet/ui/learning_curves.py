@@ -1,14 +1,28 @@
-"""How a run learns: loss and validation metrics over epochs."""
+"""How a run learns: losses per task and validation metrics over epochs, and how its tasks share the step."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
+from spatialnet.metrics import higher_is_better
 from spatialnet.runs import Run
+from spatialnet.tasks import Task
+from spatialnet.ui import markup
 from spatialnet.ui.live_jobs import duration
-from spatialnet.ui.run_table import metric_cards
+from spatialnet.ui.run_table import METRIC_NAMES, metric_cards
+
+_HEIGHT = 210
+# Okabe and Ito's colours without black and yellow, which vanish on one of the two grounds.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8a8a8a")
+_TOGETHER = "All data sets together"
+_AGREEMENT = "Agreement of tasks"
+Line = Mapping[str, Any]
+Rows = list[dict[str, Any]]
 
 
 def draw_curves(run: Run) -> None:
@@ -17,46 +31,131 @@ def draw_curves(run: Run) -> None:
     if not history:
         st.caption("The first report comes within seconds of the start.")
         return
-    loss = pd.DataFrame([{"epoch": h["step"] / max(h["steps"], 1) * h["epochs"], "loss": h["loss"]} for h in history])
-    metrics = pd.DataFrame(
-        [
-            {
-                "epoch": h["epoch"],
-                "metric": t.label,
-                "value": h["validation"][t.name][t.main_metric],
-            }
-            for h in history
-            if h.get("validation")
-            for t in run.tasks
-            if t.main_metric in h["validation"].get(t.name, {})
-        ]
-    )
-    left, right = st.columns(2)
-    left.altair_chart(
-        alt.Chart(loss)
-        .mark_line()
-        .encode(
-            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(zero=False)),
-        )
-        .properties(height=300)
-    )
-    if len(metrics):
-        legend = alt.Legend(orient="bottom", columns=2, labelLimit=320)
-        right.altair_chart(
-            alt.Chart(metrics)
-            .mark_line(point=True)
-            .encode(
-                x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)),
-                y=alt.Y("value:Q", title="main metric, validation", scale=alt.Scale(zero=False)),
-                color=alt.Color("metric:N", title=None, legend=legend),
-            )
-            .properties(height=300)
+    colours = {task.label: _COLOURS[number % len(_COLOURS)] for number, task in enumerate(run.tasks)}
+    charts = [
+        ("Training loss", _losses(run.tasks, history), "loss"),
+        *_validation(run, history),
+        *_sharing(run.tasks, history),
+    ]
+    border = _heads_end(history)
+    st.html(markup.swatches([(colour, name) for name, colour in colours.items()]))
+    columns = st.columns(2)
+    for number, (title, rows, unit) in enumerate(charts):
+        with columns[number % 2]:
+            st.markdown(f"**{title}**")
+            st.altair_chart(_chart(rows, unit, border, colours), alt=f"{title} over epochs")
+            if title == _AGREEMENT:
+                st.html(markup.swatches([(colour, name) for name, colour in _pair_colours(rows).items()]))
+    if border:
+        st.caption("The dashed line ends the first stage, in which only the heads learn.")
+    if any(line.get("conflicts") for line in history):
+        st.caption(
+            "Agreement of two tasks: the cosine between their gradients on shared layers; below 0 they pull against each other."
         )
     last = history[-1]
     left_text = f" · {duration(last['eta_seconds'])} left" if last.get("eta_seconds") and not run.done else ""
+    held = f" · {last['memory_gib']:.1f} GiB of memory" if last.get("memory_gib") else ""
     st.caption(
-        f"Epoch {last['epoch']} of {last['epochs']} · {last['chips_per_second']:,.0f} chips per second{left_text}"
+        f"Epoch {last['epoch']} of {last['epochs']} · {last['chips_per_second']:,.0f} chips per second{held}{left_text}"
     )
     if run.done:
         metric_cards(run)
+
+
+def _epoch(line: Line) -> float:
+    return float(line["step"]) / max(line["steps"], 1) * float(line["epochs"])
+
+
+def _heads_end(history: Sequence[Line]) -> float | None:
+    """The epoch in which the stage of the heads ended; None where there was no such stage, or nothing after it yet."""
+    heads = [_epoch(line) for line in history if line.get("stage") == "heads"]
+    return max(heads) if heads and history[-1].get("stage") != "heads" else None
+
+
+def _losses(tasks: Sequence[Task], history: Sequence[Line]) -> Rows:
+    """Per task; of runs from before losses were kept per task, their sum."""
+    labels = {task.name: task.label for task in tasks}
+    return [
+        {"epoch": _epoch(line), "curve": labels.get(name, name), "value": value}
+        for line in history
+        for name, value in (line.get("losses") or {"All tasks": line["loss"]}).items()
+    ]
+
+
+def _validation(run: Run, history: Sequence[Line]) -> list[tuple[str, Rows, str]]:
+    """The main metrics: shares in one chart, errors of counts in another; of a joint run for any of its data sets."""
+    sets = list(dict.fromkeys(name for line in history for name in line.get("validation_sets") or {}))
+    of = _TOGETHER
+    if sets:
+        of = str(
+            st.segmented_control(
+                "Validation of", [_TOGETHER, *sets], default=_TOGETHER, key=f"curves.set.{run.name}", required=True
+            )
+        )
+    shares: Rows = []
+    errors: Rows = []
+    for line in history:
+        measured = line.get("validation") or {}
+        if of != _TOGETHER:
+            measured = (line.get("validation_sets") or {}).get(of, {})
+        for task in run.tasks:
+            if task.main_metric in measured.get(task.name, {}):
+                part = shares if higher_is_better(task.main_metric) else errors
+                metric = METRIC_NAMES.get(task.main_metric, task.main_metric)
+                value = measured[task.name][task.main_metric]
+                part.append({"epoch": line["epoch"], "curve": task.label, "metric": metric, "value": value})
+    titled = [
+        ("Validation, higher is better", shares, "metric, 0 to 1"),
+        ("Validation, lower is better", errors, "error in counts"),
+    ]
+    return [each for each in titled if each[1]]
+
+
+def _sharing(tasks: Sequence[Task], history: Sequence[Line]) -> list[tuple[str, Rows, str]]:
+    """How much each task counted, where that changed; and how far tasks agreed, where that was measured."""
+    labels = {task.name: task.label for task in tasks}
+    weights: Rows = [
+        {"epoch": _epoch(line), "curve": labels.get(name, name), "value": value}
+        for line in history
+        for name, value in (line.get("weights") or {}).items()
+    ]
+    by_task = pd.DataFrame(weights, columns=["epoch", "curve", "value"]).groupby("curve")["value"]
+    agreement: Rows = [
+        {"epoch": _epoch(line), "curve": " and ".join(labels.get(n, n) for n in pair.split("|")), "value": value}
+        for line in history
+        for pair, value in (line.get("conflicts") or {}).items()
+    ]
+    found = []
+    if (by_task.nunique() > 1).any():
+        found.append(("How much each task counts", weights, "weight of its loss"))
+    if agreement:
+        found.append((_AGREEMENT, agreement, "cosine, -1 to 1"))
+    return found
+
+
+def _pair_colours(rows: Rows) -> dict[str, str]:
+    names = dict.fromkeys(row["curve"] for row in rows)
+    return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+
+
+def _chart(rows: Rows, unit: str, border: float | None, colours: Mapping[str, str]) -> alt.LayerChart | alt.FacetChart:
+    """One chart; its legend stands outside, where it takes nothing from the curves."""
+    frame = pd.DataFrame(rows)
+    shown = {**_pair_colours(rows), **colours}
+    names = list(dict.fromkeys(frame["curve"]))
+    tips = ["curve:N", *(["metric:N"] if "metric" in frame else [])]
+    dots = alt.OverlayMarkDef(size=18) if len(frame) <= 40 * len(names) else False
+    lines = alt.Chart(frame).mark_line(point=dots).encode(
+        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
+        y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)),
+        color=alt.Color("curve:N", scale=alt.Scale(domain=names, range=[shown[name] for name in names]), legend=None),
+        tooltip=[*tips, alt.Tooltip("epoch:Q", format=".1f"), alt.Tooltip("value:Q", format=".4f")],
+    )  # fmt: skip
+    layers: list[alt.Chart] = [lines]
+    if border is not None:
+        end = alt.Chart(pd.DataFrame([{"epoch": border}]))
+        layers.append(end.mark_rule(strokeDash=[4, 3], color="#8a8a8a").encode(x="epoch:Q"))
+    if frame["value"].min() < 0 and "cosine" in unit:
+        zero = alt.Chart(pd.DataFrame([{"value": 0.0}]))
+        layers.append(zero.mark_rule(color="#8a8a8a").encode(y="value:Q"))
+    return alt.layer(*layers).properties(height=_HEIGHT)

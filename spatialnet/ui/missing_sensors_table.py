@@ -9,15 +9,17 @@ import pandas as pd
 import streamlit as st
 
 from spatialnet.tasks import Task
+from spatialnet.ui.markup import plain
 from spatialnet.ui.run_table import METRIC_NAMES
 
 
-def draw(report: Mapping[str, Any], tasks: Sequence[Task]) -> None:
+def draw(report: Mapping[str, Any], tasks: Sequence[Task], dataset: str = "") -> None:
     """Draw the table; nothing where the run has one sensor, or was measured before there was such a table.
 
     Args:
         report: a run's `report.json`.
         tasks: the run's tasks.
+        dataset: which data set it is about, where the run has several.
     """
     if not report.get("without"):
         return
@@ -31,7 +33,7 @@ def draw(report: Mapping[str, Any], tasks: Sequence[Task]) -> None:
         for sensor, measured in (report.get(kind) or {}).items():
             cells = {_column(task): _cell(measured[task.name]) for task in known if task.name in measured}
             rows.append({"Sensors": text.format(sensor), **cells})
-    st.markdown("**When a sensor is missing**")
+    st.markdown("**When a sensor is missing**" + f", on {plain(dataset)}" * bool(dataset))
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Each task's metric with sensors removed")
     st.caption(
         "In brackets the change against all sensors with its 95 % interval, on the same test chips; below zero is worse."

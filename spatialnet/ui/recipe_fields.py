@@ -13,11 +13,13 @@ LABELS = {
     "head_epochs": "Epochs, heads only", "head_rate": "Learning rate, heads only", "tune": "What fine-tuning changes",
     "ema": "Averaging (EMA)", "lora_rank": "Rank (LoRA)", "batch_size": "Batch size", "accumulate": "Parts per step",
     "patch": "Patch (px)", "size": "Chip size (px)",
+    "warmup": "Warm-up (share)", "clip": "Gradient clipping", "keep": "Epoch to keep", "patience": "Patience (epochs)",
     "crop": "Least crop", "turns": "Tasks per step", "spatial": "Spatial terms", "compile": "torch.compile",
 }  # fmt: skip
 """Labels that differ from the field's own name."""
 
-COLUMNS = 3
+WIDTH = 156
+"""Of a widget, in pixels: three stand side by side in a wide form, one in a narrow one."""
 
 
 def draw_fields(basis: Recipe, names: Sequence[str], key: str, options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -32,12 +34,13 @@ def draw_fields(basis: Recipe, names: Sequence[str], key: str, options: Mapping[
     Returns:
         The value of each field.
     """
-    values: dict[str, Any] = {}
-    for start in range(0, len(names), COLUMNS):
-        for column, name in zip(st.columns(COLUMNS), names[start : start + COLUMNS], strict=False):
-            with column:
-                values[name] = _widget(name, getattr(basis, name), f"{key}.{name}", options.get(name, ()))
-    return values
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        return {name: _placed(name, getattr(basis, name), f"{key}.{name}", options.get(name, ())) for name in names}
+
+
+def _placed(name: str, value: Any, key: str, options: Sequence[str]) -> Any:
+    with st.container(width=WIDTH):  # as many side by side as the form is wide
+        return _widget(name, value, key, options)
 
 
 def _widget(name: str, value: Any, key: str, options: Sequence[str]) -> Any:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 import streamlit as st
 
 from spatialnet.datasets.catalogue import list_datasets
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import RecipeInvalid, SpatialNetError
-from spatialnet.jobs.estimate import estimate_seconds
-from spatialnet.jobs.requests import request_training
+from spatialnet.importing.vocabulary import join_tasks
+from spatialnet.jobs.requests import check_names
 from spatialnet.jobs.services import services
-from spatialnet.presets import PRESETS, SALIENCY, preset_for
+from spatialnet.presets import PRESETS, SALIENCY, preset_for, preset_named
 from spatialnet.recipe import FIELDS, SECTIONS, Recipe, fine_tuning_recipe, paper_recipe, sample_recipe
 from spatialnet.runs import Run, list_runs
-from spatialnet.ui.corrections import correction_count
+from spatialnet.tasks import Task
 from spatialnet.ui.frame import show_error
-from spatialnet.ui.live_jobs import duration, when
+from spatialnet.ui.live_jobs import when
 from spatialnet.ui.recipe_fields import draw_fields
+from spatialnet.ui.run_start import draw_start
 
 _WEIGHTS = {
     "none": "None: start from random weights",
@@ -61,12 +63,18 @@ def draw_form(data: PackedChips) -> None:
         basis = _basis(start, runs)
         if basis is None:
             return
-        key = f"train.{start}"
-        recipe = replace(basis, **_short_form(data, basis, key))
+        place = st.container()
         others = _other_sets(data)
-        recipe = replace(recipe, **_every_choice(data, recipe, key))
+        tasks = join_tasks({each.name: each.tasks for each in (data, *others)}).tasks if others else data.tasks
+        sensors = list(dict.fromkeys(sensor.name for each in (data, *others) for sensor in each.sensors))
+        check_names(basis, [task.name for task in tasks], sensors)
+        # Another basis or other tasks are another form: a widget that kept its value would hide what the new one says.
+        key = f"train.{crc32('/'.join([basis.to_toml(), *(task.name for task in tasks)]).encode()):x}"
+        with place:
+            recipe = replace(basis, **_short_form(tasks, basis, key))
+        recipe = replace(recipe, **_every_choice(tasks, sensors, recipe, key))
         _show_file(recipe)
-        _start(data, others, recipe, list(runs.values()))
+        draw_start(data, others, recipe, list(runs.values()))
     except SpatialNetError as error:
         show_error(error)
 
@@ -96,7 +104,7 @@ def _basis(start: str, runs: Mapping[str, Run]) -> Recipe | None:
         raise RecipeInvalid("The file is not text in UTF-8. Choose a recipe.toml.") from error
 
 
-def _short_form(data: PackedChips, basis: Recipe, key: str) -> dict[str, Any]:
+def _short_form(tasks: Sequence[Task], basis: Recipe, key: str) -> dict[str, Any]:
     values: dict[str, Any] = {
         "name": st.text_input("Name", basis.name, key=f"{key}.name", max_chars=60).strip() or "run"
     }
@@ -111,26 +119,28 @@ def _short_form(data: PackedChips, basis: Recipe, key: str) -> dict[str, Any]:
     )
     if not basis.parent:
         values |= _model(basis, key)
-    titles = {task.name: task.label for task in data.tasks}
+    titles = {task.name: task.label for task in tasks}
     if len(titles) > 1:
-        kept = [name for name in basis.tasks if name in titles]
         values["tasks"] = tuple(
             st.multiselect(
-                "Tasks", list(titles), kept, format_func=titles.__getitem__, key=f"{key}.tasks", placeholder="All tasks together",
-                help="Fewer tasks make a single-task model, to compare with.",
+                "Tasks", list(titles), list(basis.tasks), format_func=titles.__getitem__, key=f"{key}.tasks",
+                placeholder="All tasks together", help="Fewer tasks make a single-task model, to compare with.",
             )
         )  # fmt: skip
     return values
 
 
 def _model(basis: Recipe, key: str) -> dict[str, Any]:
-    presets = list(PRESETS)
-    chosen = presets.index(basis.preset) if basis.preset in presets else 0
+    presets = list(dict.fromkeys([*PRESETS, basis.preset]))
     preset = st.selectbox(
-        "Model size", presets, chosen, format_func=lambda n: PRESETS[n].title, key=f"{key}.preset",
+        "Model size", presets, presets.index(basis.preset), format_func=lambda n: preset_named(n).title, key=f"{key}.preset",
         help="`nano` suits small chips and two cores.",
     )  # fmt: skip
     kind, _, name = basis.weights.partition(":")
+    if kind not in _WEIGHTS:
+        raise RecipeInvalid(
+            f"weights is {basis.weights[:80]!r}; it must be none, {SALIENCY}, timm:<model> or file:<name>."
+        )
     source = st.selectbox(
         "Pretrained weights",
         list(_WEIGHTS),
@@ -140,11 +150,28 @@ def _model(basis: Recipe, key: str) -> dict[str, Any]:
     )
     weights = str(source)
     if source in ("timm", "file"):
-        weights = f"{source}:{st.text_input('Model or file name', name, key=f'{key}.weights.name', max_chars=120)}"
+        weights = f"{source}:{_weights_name(str(source), name, key)}"
     decided = preset_for(weights, preset)
     if decided != preset:
         st.caption(f"These weights decide the model size: {decided}.")
     return {"preset": preset, "weights": weights}
+
+
+def _weights_name(source: str, before: str, key: str) -> str:
+    """Which timm model, or which file of those that are there."""
+    if source == "timm":
+        name = st.text_input(
+            "Model", before or "vit_small_patch16_224.dino", key=f"{key}.weights.timm", max_chars=120,
+            help="A vision transformer by its name in timm. Its weights are fetched from the Hugging Face hub.",
+        )  # fmt: skip
+        if not name.strip():
+            raise RecipeInvalid("No model is named. Write its name in timm, as vit_small_patch16_224.dino.")
+        return name.strip()
+    folder = services().settings.weights
+    names = sorted({path.name for path in folder.glob("*.safetensors")} | ({before} - {""}))
+    if not names:
+        raise RecipeInvalid(f"There is no safetensors file in {folder}. Put one there, or choose other weights.")
+    return str(st.selectbox("File", names, names.index(before) if before else 0, key=f"{key}.weights.file"))
 
 
 def _other_sets(data: PackedChips) -> list[PackedChips]:
@@ -160,9 +187,9 @@ def _other_sets(data: PackedChips) -> list[PackedChips]:
     return [found[name] for name in chosen]
 
 
-def _every_choice(data: PackedChips, basis: Recipe, key: str) -> dict[str, Any]:
+def _every_choice(tasks: Sequence[Task], sensors: Sequence[str], basis: Recipe, key: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    options = {"sensors": [sensor.name for sensor in data.sensors]}
+    options = {"sensors": sensors}
     with st.expander("Every choice of the recipe", icon=":material/tune:"):
         for tab, section in zip(st.tabs(list(_TABS.values())), _TABS, strict=True):
             names = [name for name in SECTIONS[section] if name not in (*_SHOWN, "task_weights")]
@@ -171,18 +198,18 @@ def _every_choice(data: PackedChips, basis: Recipe, key: str) -> dict[str, Any]:
                 if section == "model":
                     values |= draw_fields(basis, ["seed"], key, options)
                 if section == "tasks":
-                    values["task_weights"] = _task_weights(data, basis, key)
+                    values["task_weights"] = _task_weights(tasks, basis, key)
     return values
 
 
-def _task_weights(data: PackedChips, basis: Recipe, key: str) -> tuple[tuple[str, float], ...]:
+def _task_weights(tasks: Sequence[Task], basis: Recipe, key: str) -> tuple[tuple[str, float], ...]:
     before = dict(basis.task_weights)
     found = {
         task.name: st.number_input(
             f"Weight of {task.label}", 0.0, 1000.0, before.get(task.name, 1.0), 0.25, key=f"{key}.weight.{task.name}",
             help=FIELDS["task_weights"],
         )
-        for task in data.tasks
+        for task in tasks
     }  # fmt: skip
     return tuple((name, weight) for name, weight in found.items() if weight != 1.0)
 
@@ -200,20 +227,3 @@ def _show_file(recipe: Recipe) -> None:
             on_click="ignore",
         )
         st.code(recipe.to_toml(), language="toml")
-
-
-def _start(data: PackedChips, others: list[PackedChips], recipe: Recipe, runs: list[Run]) -> None:
-    corrections = correction_count(data)
-    use = st.toggle(
-        f"Use people's corrections ({corrections})", True, key="train.corrections", disabled=not corrections
-    )
-    seconds = estimate_seconds(recipe, data, runs)
-    st.caption(
-        f"About {duration(seconds)} on this machine." if seconds else "No run here yet to estimate the time from."
-    )
-    if st.button("Start", type="primary", icon=":material/play_arrow:", key="train.start", width="stretch"):
-        version = services().labels.version() if use and corrections else 0
-        request_training(
-            services().jobs, data, recipe, label_version=version, corrections=corrections if use else 0, others=others
-        )
-        st.rerun()

@@ -15,6 +15,7 @@ from spatialnet.runs.publishing import publications
 from spatialnet.ui.learning_curves import draw_curves
 from spatialnet.ui.live_jobs import when
 from spatialnet.ui.markup import plain
+from spatialnet.ui.missing_sensors_table import draw as draw_missing_sensors
 from spatialnet.ui.navigation import page
 from spatialnet.ui.run_actions import actions, marks, note_panel
 
@@ -44,6 +45,8 @@ def detail(run: Run, runs: Sequence[Run]) -> None:
     left, right = st.columns([1.4, 1], gap="large")
     with left:
         draw_curves(run)
+        for dataset in run.datasets:
+            draw_missing_sensors(run.report_on(dataset), run.tasks, dataset if len(run.datasets) > 1 else "")
         _compare(run, runs)
     with right:
         _lineage(run, runs)

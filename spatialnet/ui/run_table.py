@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -19,29 +20,42 @@ METRIC_NAMES = {
 
 
 def metric_cards(run: Run) -> None:
-    """Each task's main metric beside the better baseline, with split, n and interval."""
-    report = run.report
-    for task in run.tasks:
-        values = report["tasks"].get(task.name)
-        if values is None:
-            continue
-        margin, main = values["margin"], values["run"]
-        with st.container(border=True):
-            st.metric(
-                f"{task.label}: {METRIC_NAMES[values['metric']]}", f"{main['value']:.3f}",
-                f"{margin['value']:+.3f} against {RIVALS.get(margin['over'], margin['over'])} ({rival_of(values)['value']:.3f})",
-            )  # fmt: skip
+    """Each task's main metric beside the better baseline, with split, n and interval; of a joint run for each data set."""
+    for dataset in run.datasets:
+        report = run.report_on(dataset)
+        if len(run.datasets) > 1:
+            st.markdown(f"**On {plain(dataset)}**")
+        columns = st.columns(2)
+        for number, (name, values) in enumerate(report.get("tasks", {}).items()):
+            with columns[number % 2]:
+                _card(next((task.label for task in run.tasks if task.name == name), name), values)
+        if report.get("tasks"):
             st.caption(
-                f"95 % interval {_interval(main)} · margin {_interval(margin, sign=True)} · n = {values['chips']} chips"
+                f"Measured on the {report['split']} split: {report['chips']} chips in {report['blocks']} blocks of ground that "
+                "training never saw. Intervals: bootstrap over blocks."
             )
-    training = report.get("training")
-    if training:
-        told = f"Started from: {training['weights']['title']}. Trained on {training['device']} in {duration(training['seconds'])}, "
+    if training := run.report.get("training"):
+        told = f"Weights: {training['weights']['title']}. Trained on {training['device']} in {duration(training['seconds'])}, "
         st.caption(plain(told) + f"{training['parameters'] / 1e6:.1f} million parameters.")
-    st.caption(
-        f"Measured on the {report['split']} split: {report['chips']} chips in {report['blocks']} blocks of ground that "
-        "training never saw. Intervals: bootstrap over blocks."
-    )
+
+
+def _card(label: str, values: dict[str, Any]) -> None:
+    margin, main = values["margin"], values["run"]
+    unclear = margin["low"] is None or margin["low"] <= 0 <= margin["high"]
+    with st.container(border=True):
+        title = f"{label}: {METRIC_NAMES.get(values['metric'], values['metric'])}"
+        st.markdown(plain(title))  # unlike the metric's own label it wraps
+        st.metric(
+            title, f"{main['value']:.3f}",
+            f"{margin['value']:+.3f}" + ", may be chance" * unclear, delta_color="off" if unclear else "normal",
+            delta_arrow="off" if unclear else "auto", label_visibility="collapsed",
+        )  # fmt: skip
+        st.caption(
+            plain(
+                f"against {RIVALS.get(margin['over'], margin['over'])} ({rival_of(values)['value']:.3f}) · margin "
+                f"{_interval(margin, sign=True)} · 95 % interval {_interval(main)} · n = {values['chips']} chips"
+            )
+        )
 
 
 def run_frame(runs: Sequence[Run], published: Collection[str] = ()) -> pd.DataFrame:
