@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import glob
+import hashlib
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -87,13 +89,20 @@ def not_enough_disk(what: str) -> NotEnoughDisk:
 def beside(path: Path) -> Path:
     """A name beside `path` that no other writer has, for a file or folder that is not whole yet.
 
-    What writers that were killed left there is removed.
+    What writers of this machine that were killed left there is removed. A folder that several machines share holds theirs
+    too; whether those still run cannot be known here.
     """
-    for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.partial*"):
-        process = left_over.name.removeprefix(f".{path.name}.").partition("-")[0]
+    here = _machine()
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.{here}-*.partial*"):
+        process = left_over.name.removeprefix(f".{path.name}.{here}-").partition("-")[0]
         if process.isdigit() and not _is_running(int(process)):
             remove(left_over)
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+    return path.with_name(f".{path.name}.{here}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+
+
+def _machine() -> str:
+    """A short word for this machine; its name may be long, and a file name has 255 bytes."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def put_in_place(fresh: Path, folder: Path) -> None:

@@ -51,17 +51,33 @@ def test_what_a_killed_writer_left_is_removed_and_a_live_one_is_left_alone(tmp_p
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     path = tmp_path / "map.tif"
-    (tmp_path / f".map.tif.{dead.pid}-00ff.partial").write_text("left over")
-    (tmp_path / f".map.tif.{dead.pid}-00ff.partial.ovr.tmp").write_text("left over")
-    folder = tmp_path / f".map.tif.{dead.pid}-00aa.partial"
+    here = beside(path).name.split(".")[3].partition("-")[0]
+    (tmp_path / f".map.tif.{here}-{dead.pid}-00ff.partial").write_text("left over")
+    (tmp_path / f".map.tif.{here}-{dead.pid}-00ff.partial.ovr.tmp").write_text("left over")
+    folder = tmp_path / f".map.tif.{here}-{dead.pid}-00aa.partial"
     folder.mkdir()
     (folder / "x").write_text("left over")
-    kept = [tmp_path / f".map.tif.{os.getpid()}-00ff.partial", tmp_path / f".other.tif.{dead.pid}-00ff.partial"]
+    kept = [
+        tmp_path / f".map.tif.{here}-{os.getpid()}-00ff.partial", tmp_path / f".other.tif.{here}-{dead.pid}-00ff.partial"
+    ]  # fmt: skip
     for file in kept:
         file.write_text("at work")
     first, second = beside(path), beside(path)
     assert first != second
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_another_machines_writer_is_left_alone_whatever_its_process_number(tmp_path, monkeypatch):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    path = tmp_path / "map.tif"
+    monkeypatch.setattr("os.getpid", lambda: dead.pid)
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    theirs = beside(path)
+    theirs.write_text("at work")
+    monkeypatch.undo()
+    beside(path)
+    assert theirs.exists()
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
