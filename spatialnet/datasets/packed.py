@@ -18,6 +18,7 @@ Layout of a data-set folder, format 2:
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spatialnet.atomic import full_disk_said
-from spatialnet.errors import DataSetInvalid, DataSetNotFound
+from spatialnet.errors import DataSetInvalid, DataSetNotFound, OutOfMemory
 from spatialnet.sensors import Sensor
 from spatialnet.tasks import Task
 
@@ -241,6 +242,10 @@ class PackedChips:
         try:
             array = np.load(self.folder / name, mmap_mode="r" if mapped else None, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+                raise OutOfMemory(
+                    f"Memory ran out while {name} of data set {self.name} was opened. Free some and try again."
+                ) from error
             raise DataSetInvalid(f"Data set {self.name} cannot be read at {name} ({error}). Build it again.") from error
         if len(array) != len(self):
             raise DataSetInvalid(

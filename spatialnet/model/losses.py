@@ -94,7 +94,8 @@ class MultiTaskLoss(nn.Module):
             targets: per task, as a data set stores them (-100 or NaN unknown); `multiclass` also as shares
                 (batch, classes) that sum to 1, NaN rows unknown; `multilabel` and `binary` also anything in
                 0..1.
-            weights: (batch,) per task, at least 0; default 1. Tasks without an entry count 1 for every chip.
+            weights: (batch,) per task, or shaped as the targets, at least 0; default 1. Tasks without an entry count 1 for
+                every chip.
             norm: per task the known weight of the whole step (the sum of `known` over its parts and processes), which
                 then divides instead of this batch's own, so that the parts' losses add up to the step's.
         """
@@ -133,7 +134,8 @@ class MultiTaskLoss(nn.Module):
             if task.kind == "multilabel" and self.assumed_negative:
                 weight = torch.where(mask | ~mask.any(-1, keepdim=True), weight, self.assumed_negative)
         if weights is not None and task.name in weights:
-            weight = weight * weights[task.name].reshape(-1, *[1] * (weight.ndim - 1))
+            given = weights[task.name]
+            weight = weight * (given if given.ndim == weight.ndim else given.reshape(-1, *[1] * (weight.ndim - 1)))
         return weight
 
     def _elements(self, task: Task, logits: Tensor, targets: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Batch:
         images: per sensor (batch, bands, height, width), normalised; empty where there are `features`.
         present: per sensor (batch,) bool.
         targets: per task, as `MultiTaskLoss` takes them.
-        weights: (batch,) per task.
+        weights: (batch,) per task, or shaped as the targets.
         gsd: (batch,) metres per pixel; None where all chips have the model's own.
         dataset: which data set the chips are from.
         features: (batch, tasks or 1, dim) what the heads read, where the backbone is frozen.
@@ -82,7 +82,7 @@ class Chips:
         split: a name in `SPLITS`.
         model: gives the sensors, the normalisation, the size and the device.
         targets: per task what `training_targets` gives; float32, NaN unknown.
-        weights: (chips of the data set,) per task.
+        weights: (chips of the data set,) per task, or shaped as the targets.
         named: whether the data set is one of several: its chips then carry their ground sample distance.
         seen_only: leave out chips that none of the model's sensors saw.
 

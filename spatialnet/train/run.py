@@ -119,7 +119,7 @@ class _Sitting:
         self.started, self.before = time.monotonic(), self.state.progress.seconds
         self.saved = self.reported = self.started
         self.first, self.spent = self.state.progress.step, 0.0
-        self.failure: SpatialNetError | None = None
+        self.failure: Exception | None = None
 
     def work(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
         training = self.training
@@ -150,7 +150,10 @@ class _Sitting:
         training, progress, now = self.training, self.state.progress, time.monotonic()
         if progress.step % training.batches == 0:
             losses = training.mean_losses()
-            measured = training.end_epoch()
+            measured: dict[str, Measured] = {}
+            self._guarded(lambda: measured.update(training.end_epoch()))
+            if self.failure:
+                return False
             if self.main:
                 self._guarded(lambda: self._report(losses, measured))
                 if progress.step < training.steps:
@@ -163,11 +166,11 @@ class _Sitting:
         return False
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Among several processes an error of the first is told to the others before it is raised."""
+        """Among several processes an error of one is told to the others before it is raised: they would wait for ever."""
         try:
             with faults_said(self.run.name):
                 work()
-        except SpatialNetError as error:
+        except Exception as error:
             if self.training.processes.count == 1:
                 raise
             self.failure = error
@@ -260,19 +263,19 @@ class _Sitting:
             self.heartbeat(line)
 
     def _finish(self) -> dict[str, Any]:
-        training = self.training
-        if not self.main:
-            training.processes.wait()
-            return self._summary("finished")
-        self.state.keep_best()
-        summary = self._summary("finished")
-        extra = {**self.about, "recipe": training.recipe.to_toml(), "weights": training.origin, "summary": summary}
-        self._guarded(lambda: save_model(self.run / MODEL, training.model, extra=extra))
-        training.processes.wait()
-        if self.failure:
-            raise self.failure
-        (self.run / CHECKPOINT).unlink(missing_ok=True)
-        self._log(f"finished after {summary['seconds']:.0f} s; kept epoch {summary['best_epoch']}")
+        training, summary = self.training, self._summary("finished")
+
+        def keep() -> None:
+            self.state.keep_best()
+            extra = {**self.about, "recipe": training.recipe.to_toml(), "weights": training.origin, "summary": summary}
+            save_model(self.run / MODEL, training.model, extra=extra)
+
+        if self.main:
+            self._guarded(keep)
+        self._agreed(_FAILED if self.failure else _GO, wanted=True)
+        if self.main:
+            (self.run / CHECKPOINT).unlink(missing_ok=True)
+            self._log(f"finished after {summary['seconds']:.0f} s; kept epoch {summary['best_epoch']}")
         return summary
 
     def _summary(self, state: str) -> dict[str, Any]:
@@ -302,6 +305,12 @@ class _Sitting:
         )
         if training.skipped:
             self._log(f"not learnt, because no training chip has a target: {', '.join(training.skipped)}")
+        idle = [name for name, _ in training.recipe.task_weights if name not in training.model.tasks]
+        if idle:
+            self._log(
+                f"task_weights names tasks that are not learnt here, which changes nothing: {', '.join(idle)}; "
+                f"learnt are {', '.join(training.model.tasks)}"
+            )
 
     def _log(self, text: str) -> None:
         if self.main:

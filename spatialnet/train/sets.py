@@ -72,10 +72,25 @@ class LearntSet:
         """Make the batches, once the model is on its device."""
         named = self.joint is not None
         targets = {name: values for name, values in self.targets.items() if name in model.tasks}
-        self.train = Chips(
-            self.data, "train", model, targets, {n: self.weights[n] for n in targets}, named=named, seen_only=True
-        )
+        weights = {name: self._asked(model.tasks[name]) for name in targets}
+        self.train = Chips(self.data, "train", model, targets, weights, named=named, seen_only=True)
         self.validation = Chips(self.data, "validation", model, {}, {}, named=named)
+
+    def _asked(self, task: Task) -> npt.NDArray[np.float32]:
+        """Weights of a task, (chips,); or (chips, classes) where nobody asked this data set about some classes.
+
+        Those count nothing, also where what is unknown is taken for a "no".
+        """
+        weights = self.weights[task.name]
+        if self.joint is None or task.kind != "multilabel":
+            return weights
+        shares = self.joint.shares[self.data.name].values()
+        known = sorted({index for share in shares if share.task == task.name for index in share.classes})
+        if len(known) == len(task.classes):
+            return weights
+        spread = np.zeros((len(weights), len(task.classes)), np.float32)
+        spread[:, known] = weights[:, None]
+        return spread
 
     def answered(self, model: SpatialNetViT) -> list[str]:
         """The model's tasks that this data set knows."""
@@ -118,7 +133,7 @@ def chosen_tasks(sets: Sequence[LearntSet], joint: JointTasks | None, recipe: Re
     """
     tasks = list(sets[0].data.tasks if joint is None else joint.tasks)
     names = [task.name for task in tasks]
-    for name in (*recipe.tasks, *(name for name, _ in recipe.task_weights)):
+    for name in recipe.tasks:
         if name not in names:
             raise RecipeInvalid(f"The recipe names a task {name[:64]!r}; the data has {', '.join(names)}.")
     wanted = [task for task in tasks if task.name in (recipe.tasks or names)]

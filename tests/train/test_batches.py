@@ -1,12 +1,16 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from spatialnet.errors import TargetsInvalid
 from spatialnet.recipe import Recipe
 from spatialnet.train import batches as room
 from spatialnet.train.batches import Chips, priors, run_targets, run_weights, training_targets
 from spatialnet.train.loop import build_model
+from spatialnet.train.run import train
 
 
 def test_soft_targets_give_way_where_a_person_spoke(make_data, tmp_path):
@@ -27,6 +31,30 @@ def test_soft_targets_give_way_where_a_person_spoke(make_data, tmp_path):
     assert np.isnan(found[corrected < 0]).all()
     hard = training_targets(tmp_path, data, task, weights, soft=False)
     assert hard[untouched].max() == 1.0
+
+
+@pytest.mark.parametrize("size", [0, 16])
+def test_chips_that_are_fetched_batch_by_batch_train_the_same_model(make_data, make_run, monkeypatch, size):
+    data = make_data()
+    recipe = Recipe(
+        preset="nano", patch=4, size=size, head_epochs=1, epochs=2, batch_size=5, accumulate=2, precision="float32"
+    )
+    kept, fetched, parts = (make_run(recipe, name) for name in ("kept", "fetched", "parts"))
+    train(kept, data, device="cpu")
+    monkeypatch.setattr(room, "RESIDENT_BYTES", 0)
+    read = []
+    prepare = Chips._prepare
+    monkeypatch.setattr(
+        Chips, "_prepare", lambda *a, **k: (read.append(threading.current_thread().name), prepare(*a, **k))[1]
+    )
+    train(fetched, data, device="cpu")
+    assert sum(name.startswith("chips") for name in read) >= 5  # all but the first of six steps were read meanwhile
+    asked = iter([False] * 6 + [True] * 99)
+    assert train(parts, data, device="cpu", should_stop=lambda: next(asked))["state"] == "stopped"
+    train(parts, data, device="cpu")
+    first, *others = (load_file(run / "model.safetensors") for run in (kept, fetched, parts))
+    assert all(torch.equal(first[name], other[name]) for other in others for name in first)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("chips")]
 
 
 def test_files_of_the_wrong_length_are_refused(make_data, tmp_path):

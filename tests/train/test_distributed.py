@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from spatialnet.recipe import Recipe
+from spatialnet.settings import REPOSITORY
 from spatialnet.train.distributed import Processes, joined
 from spatialnet.train.run import train
 
@@ -19,12 +20,12 @@ STILL = Recipe(
 )  # fmt: skip
 
 
-def torchrun(run, data, *more):
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "spatialnet.train",
-        str(run), "--data", str(data.folder), "--device", "cpu", *more,
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def torchrun(run, data, script=""):
+    work = [script, str(run), str(data.folder)]
+    if not script:
+        work = ["-m", "spatialnet.train", str(run), "--data", str(data.folder), "--device", "cpu"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *work]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
 
 
@@ -55,6 +56,70 @@ def test_an_error_of_the_first_process_ends_all(make_data, make_run):
     done = torchrun(run, data)
     assert done.returncode != 0
     assert "'roads'" in done.stderr
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+from spatialnet.datasets.packed import PackedChips
+from spatialnet.errors import OutOfMemory
+from spatialnet.train.loop import Training
+from spatialnet.train.run import train
+
+dist.init_process_group("gloo")
+rank, runs, data = dist.get_rank(), Path(sys.argv[1]), PackedChips.open(Path(sys.argv[2]))
+
+def attempt(name, **options):
+    try:
+        found = train(runs / name, data, device="cpu", **options)["state"]
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+    sys.stdout.write(f"{rank} {name}: {found}\\n")  # in one piece, however the processes take turns
+    sys.stdout.flush()
+    dist.barrier()
+
+attempt("whole")
+asked = iter(range(100))
+attempt("parts", should_stop=lambda: rank == 1 and next(asked) >= 3)  # the one that writes nothing is told
+attempt("parts")
+
+if rank == 0:  # nobody else writes or measures
+    import spatialnet.train.run as run
+    kept, run.save_model = run.save_model, lambda path, *_given, **_more: path.with_name("no").joinpath("way").write_bytes(b"")
+attempt("unsaved")
+if rank == 0:
+    run.save_model = kept
+    def measure(self):
+        raise MemoryError
+    Training.validate = measure
+attempt("unmeasured")
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_stop_go_on_and_fail_together(make_data, make_run, tmp_path):
+    data = make_data()
+    runs = [
+        make_run(replace(STILL, epochs=3, flips=True), name) for name in ("whole", "parts", "unsaved", "unmeasured")
+    ]
+    (tmp_path / "together.py").write_text(TOGETHER)
+    done = torchrun(runs[0].parent, data, script=str(tmp_path / "together.py"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = sorted(line for line in done.stdout.splitlines() if line.startswith(("0 ", "1 ")))
+    first, second = load_file(runs[0] / "model.safetensors"), load_file(runs[1] / "model.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert ends(runs[0])[-1]["losses"] == ends(runs[1])[-1]["losses"]
+    assert "going on at step" in (runs[1] / "log.txt").read_text()
+    other = "SpatialNetError: Another process of this training stopped; its message says why."
+    assert [line for line in said if line[0] == "1"] == sorted([
+        "1 whole: finished", "1 parts: stopped", "1 parts: finished", f"1 unsaved: {other}", f"1 unmeasured: {other}"
+    ])  # fmt: skip
+    main = "\n".join(line for line in said if line[0] == "0")
+    assert "0 unsaved: FileNotFoundError" in main
+    assert "0 unmeasured: OutOfMemory: Memory ran out: run unmeasured stopped" in main
+    assert not (runs[2] / "model.safetensors").exists()
+    assert (runs[2] / "checkpoint.safetensors").exists()  # of the epoch before; the run can go on
 
 
 def test_one_process_alone_changes_nothing():

@@ -92,6 +92,41 @@ def test_targets_are_those_of_the_joint_tasks_and_others_are_missing(two, make_r
     assert (first.dataset, float(first.gsd[0]), float(second.gsd[0])) == ("first", 10.0, 20.0)
 
 
+def test_classes_that_a_data_set_does_not_have_stay_unknown_where_silence_is_a_no(two, make_run, tmp_path):
+    """A set that was never asked about boats says nothing about boats; what it knows and left out counts as a "no"."""
+    seen = {"first": ("tree", "car"), "second": ("car", "boat")}
+    data = []
+    for one in two:
+        task = Task("presence", "multilabel", seen[one.name])
+        said = np.tile(np.array([1.0, np.nan], np.float32), (len(one), 1))
+        said[3] = np.nan  # nobody looked
+        np.save(one.folder / "targets/presence.npy", said)
+        manifest = json.loads((one.folder / "dataset.json").read_text())
+        manifest["tasks"].append(task.to_dict())
+        (one.folder / "dataset.json").write_text(json.dumps(manifest))
+        data.append(PackedChips.open(one.folder))
+    joint = JointTasks(
+        (*JOINT.tasks, Task("presence", "multilabel", ("tree", "car", "boat"))),
+        {
+            "first": {**JOINT.shares["first"], "presence": Share("presence", (0, 1))},
+            "second": {**JOINT.shares["second"], "presence": Share("presence", (1, 2))},
+        },
+    )
+    recipe = replace(RECIPE, assumed_negative=0.25)
+    run = make_run(recipe)
+    joint.save(run)
+    training = Training(run, data, recipe, torch.device("cpu"), run)
+    for one, wanted in zip(training.sets, ([1.0, 0.25, 0.0], [0.0, 1.0, 0.25]), strict=True):
+        batch = one.train.batch(torch.arange(len(one.train)))
+        known = training.loss.known(batch.targets, batch.weights)["presence"]
+        assert float(known) == pytest.approx((len(one.train) - 1) * 1.25)
+        logits = torch.zeros(len(batch), 3, requires_grad=True)
+        training.loss({"presence": logits}, batch.targets, batch.weights).tasks["presence"].backward()
+        slope = logits.grad.abs().sum(0)
+        assert (slope / slope.max()).tolist() == pytest.approx(wanted)
+    assert train(run, data, device="cpu")["state"] == "finished"
+
+
 def test_a_joint_run_resumes_to_the_same_model(two, make_run):
     whole, parts = make_run(replace(RECIPE, head_epochs=1), "whole"), make_run(replace(RECIPE, head_epochs=1), "parts")
     for run in (whole, parts):

@@ -179,6 +179,17 @@ def test_a_task_without_targets_is_left_out_and_said(make_data, make_run):
         train(make_run(replace(STILL, tasks=("roads",)), "roads"), data, device="cpu")
 
 
+def test_a_weight_of_a_task_that_is_not_there_is_said(make_data, make_run):
+    data = make_data()
+    run = make_run(replace(STILL, epochs=1, tasks=("cars",), task_weights=(("cars", 2.0), ("roads", 3.0))))
+    assert train(run, data, device="cpu")["state"] == "finished"
+    said = "task_weights names tasks that are not learnt here, which changes nothing: roads; learnt are cars"
+    assert said in (run / "log.txt").read_text()
+    other = make_run(replace(STILL, epochs=1, task_weights=(("cars", 2.0),)), "other")
+    train(other, data, device="cpu")
+    assert "task_weights" not in (other / "log.txt").read_text()
+
+
 def test_a_class_with_one_sample_is_learnt(make_data, make_run):
     data = make_data(soft=False)
     land = data.targets("land_use")
