@@ -2,6 +2,10 @@
 
 import fcntl
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 import uuid
 from types import SimpleNamespace
@@ -13,17 +17,25 @@ import rasterio
 from spatialnet.datasets.catalogue import chip_table
 from spatialnet.datasets.class_raster import NO_CLASS
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import DataSetInvalid
+from spatialnet.errors import DataSetInvalid, JobRefused
 from spatialnet.jobs import training
+from spatialnet.jobs.compute_server import explain
+from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.requests import request_training
 from spatialnet.jobs.training import train_run
+from spatialnet.joint import JointTasks, model_of, part_of
 from spatialnet.label import LabelEvent, LabelStore
+from spatialnet.model import load_model
 from spatialnet.predict.table import read_predictions
 from spatialnet.recipe import Recipe
 from spatialnet.runs import create_run, open_run
+from spatialnet.settings import REPOSITORY
 from tests.data_sets import pictures_only, two_places
 from tests.jobs.conftest import kill
+
+LIMIT = 260 * 2**20
+"""Memory that a training may take beyond what its process takes anyway, where it is to run out."""
 
 RECIPE = Recipe(name="first", preset="nano", patch=8, epochs=6, batch_size=64, correction_weight=3.0)
 
@@ -121,15 +133,114 @@ def test_a_cancelled_training_keeps_its_state(jobs, until, in_workspace):
     assert stopped >= last["step"]
 
 
-class Silent:
-    """A reporter that nobody listens to."""
+def test_a_paused_training_goes_on_to_the_same_model(jobs, until, in_workspace):
+    recipe = Recipe(name="whole", preset="nano", patch=8, epochs=15, batch_size=64)
+    job = request_training(jobs, in_workspace, recipe, label_version=0)
+    run = open_run(jobs.settings, job.spec["run"])
+    until(job, lambda j: j.state == "running" and (run.folder / "checkpoint.safetensors").exists())
+    jobs.pause(job.id)
+    paused = until(job, lambda j: not j.live)
+    assert (paused.state, paused.text) == ("paused", "Paused. Resume it to go on from its last checkpoint.")
+    stopped = int((run.folder / "log.txt").read_text().rsplit("stopped at step ", 1)[1])
+    assert not (run.folder / "model.safetensors").exists()
+    with pytest.raises(JobRefused, match="same job is paused"):
+        request_training(jobs, in_workspace, recipe, label_version=0)
 
-    stop_requested = False
+    jobs.resume(job.id)
+    done = until(job, lambda j: not j.live)
+    assert (done.state, done.attempt) == ("done", 2), jobs.log(job.id)
+    log = (run.folder / "log.txt").read_text()
+    assert f"going on at step {stopped} of" in log
+    ends = [line["epoch"] for line in run.history() if "validation" in line]
+    assert ends == list(range(1, 16))
+    assert_it_has_everything(open_run(jobs.settings, run.name), in_workspace)
 
-    def __call__(self, *_arguments) -> None:
-        pass
 
-    note = __call__
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import psutil
+import torch._dynamo  # what is imported later must not be what memory runs out for
+from spatialnet.jobs import training
+from spatialnet.jobs.worker import work
+from spatialnet.settings import load_settings
+
+whole, free = training.train, psutil.Process().memory_info().vms + int(sys.argv[3])
+
+def train(*arguments, **options):
+    resource.setrlimit(resource.RLIMIT_AS, (free, resource.RLIM_INFINITY))
+    try:
+        return whole(*arguments, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+training.train = train
+sys.exit(work(load_settings(Path(sys.argv[1])), sys.argv[2]))
+"""
+
+
+def test_a_training_whose_memory_runs_out_goes_on_in_smaller_parts_and_says_so(jobs, in_workspace, monkeypatch):
+    monkeypatch.setattr(jobs, "_start", lambda job: job)
+    recipe = Recipe(name="large", preset="nano", patch=2, epochs=1, batch_size=128, precision="float32")
+    job = request_training(jobs, in_workspace, recipe, label_version=0)
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(jobs.settings.workspace), job.id, str(LIMIT)]
+    # What is let go of is given back at once, and no thread sets address space aside.
+    malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **malloc}
+    log = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=environment)
+    done = jobs.store.get(job.id)
+    assert done.state == "done", (done, log.stdout, log.stderr)
+    assert done.parts > 1
+    assert re.search(
+        rf"Memory ran out (once|twice|3 times); each step was done in {done.parts} parts of \d+ chips", done.text
+    )
+    assert "Memory ran out; going on with each step in 2 times as many parts" in log.stdout
+    assert "Traceback" not in log.stderr
+    run = open_run(jobs.settings, job.spec["run"])
+    assert_it_has_everything(run, in_workspace)
+    assert [line["epoch"] for line in run.history() if "validation" in line] == [1]
+
+
+def test_a_joint_run_gives_each_data_set_everything_in_its_own_classes(jobs, until, in_workspace):
+    first, second = in_workspace, two_places(jobs.settings.datasets / "two")
+    recipe = Recipe(name="both", preset="nano", patch=4, epochs=2, batch_size=32, accumulate=2, head_epochs=1)
+    job = request_training(jobs, first, recipe, label_version=0, others=[second])
+    done = until(job, lambda j: not j.live)
+    assert done.state == "done", jobs.log(job.id)
+    assert done.text.startswith(f"{first.title}: ")
+    assert f". {second.title}: " in done.text
+    run = open_run(jobs.settings, job.spec["run"])
+    joint = JointTasks.load(run.folder)
+    land = next(task for task in joint.tasks if task.name == "land_use")
+    assert set(land.classes) > set(second.task("land_use").classes)
+    presence = next(task for task in joint.tasks if task.name == "presence")
+    assert len(presence.classes) > max(len(data.task("presence").classes) for data in (first, second))
+    for data in (first, second):
+        part = part_of(run.folder, data.name)
+        report = json.loads((part / "report.json").read_text())
+        assert set(report["tasks"]) == {task.name for task in data.tasks}
+        for values in report["tasks"].values():
+            assert {"run", "majority", "band_statistics", "margin"} <= values.keys()
+            assert values["controls"]["frozen_features"]["value"] >= 0
+        scores = read_predictions(part / "predictions.parquet", data.tasks)
+        features = np.load(part / "features.npy")
+        assert (features.dtype, len(features)) == (np.float16, len(data))
+        model, extra = load_model(model_of(run.folder, data.name))
+        assert extra["dataset"] == data.name
+        assert set(model.sensors) >= {sensor.name for sensor in data.sensors}
+        assert {name: task.classes for name, task in model.tasks.items()} == {t.name: t.classes for t in data.tasks}
+        for task in data.tasks:
+            assert scores[task.name].shape == (len(data), max(2 if task.kind == "binary" else 1, len(task.classes)))
+        places = {f"{place['name']}/{task.name}.tif" for place in data.places for task in data.tasks}
+        assert {path.relative_to(part / "maps").as_posix() for path in (part / "maps").rglob("*.*")} == places
+        sensors = [sensor.name for sensor in data.sensors]
+        assert set(report["without"]) == set(report["alone"]) == set(sensors if len(sensors) > 1 else [])
+        facts = explain(
+            jobs.settings, ExplanationRequest(run.name, 3, "land_use", 1, "integrated_gradients", dataset=data.name)
+        )
+        assert facts["info"]["probability"][0] == pytest.approx(scores["land_use"][3, 1], abs=1e-3)
+        assert set(facts["bands"]) == {s.name for s in data.sensors if data.present(s.name)[3]}
+    assert not (run.folder / "checkpoint.safetensors").exists()
 
 
 def test_a_data_set_that_was_built_anew_is_not_trained_on(settings, engine, in_workspace):
@@ -137,26 +248,25 @@ def test_a_data_set_that_was_built_anew_is_not_trained_on(settings, engine, in_w
     run = create_run(settings, info, RECIPE.to_toml())
     job = SimpleNamespace(spec={"run": run.name})
     with pytest.raises(DataSetInvalid, match=r"was built anew since this run was asked for\. Start a new run"):
-        train_run(Jobs(settings, engine), job, Silent())
+        train_run(Jobs(settings, engine), job, None)
     assert sorted(path.name for path in run.folder.iterdir()) == ["recipe.toml", "run.json"]
 
 
-def trained(settings, engine, data):
+def trained(here, data):
     """A run of one epoch on a data set of the workspace, in this process."""
     recipe = Recipe(name="short", preset="nano", patch=8, epochs=1, batch_size=32)
-    info = {
-        "dataset": data.name, "title": "short", "label_version": 0, "fingerprint": data.fingerprint, "parent": "",
-        "tasks": [task.to_dict() for task in data.tasks], "sensors": [sensor.to_dict() for sensor in data.sensors],
-    }  # fmt: skip
-    run = create_run(settings, info, recipe.to_toml())
-    told = train_run(Jobs(settings, engine), SimpleNamespace(spec={"run": run.name}), Silent())
-    return open_run(settings, run.name), told
+    job = request_training(here, data, recipe, label_version=0)
+    assert job.state == "done", here.log(job.id)
+    return open_run(here.settings, job.spec["run"]), job.text
 
 
-def test_a_data_set_of_two_places_gives_maps_of_both(settings, engine):
+def test_a_data_set_of_two_places_gives_maps_of_both(here, settings):
     data = two_places(settings.datasets / "two")
-    run, _ = trained(settings, engine, data)
+    run, _ = trained(here, data)
     assert run.done
+    assert set(run.report["without"]) == set(run.report["alone"]) == {"sentinel2_l2a", "sentinel1"}
+    assert set(run.report["without"]["sentinel1"]) == {task.name for task in data.tasks}
+    assert run.report["without"]["sentinel1"]["land_use"]["change"]["value"] == 0  # no test chip has it
     scores, table = read_predictions(run.folder / "predictions.parquet", data.tasks), chip_table(data)
     wanted = {f"{place['name']}/{task.name}.tif" for place in data.places for task in data.tasks}
     maps = run.folder / "maps"
@@ -174,7 +284,7 @@ def test_a_data_set_of_two_places_gives_maps_of_both(settings, engine):
         assert (middle == scores["land_use"][own.index].argmax(axis=1)).mean() > 0.5
 
 
-def test_a_map_is_predicted_where_the_chips_are_whichever_sensor_comes_first(settings, engine, monkeypatch):
+def test_a_map_is_predicted_where_the_chips_are_whichever_sensor_comes_first(settings, monkeypatch):
     """Windows and their positions are counted in pixels of the finest scene of a place."""
     data = two_places(settings.datasets / "two")
     asked = []
@@ -188,15 +298,15 @@ def test_a_map_is_predicted_where_the_chips_are_whichever_sensor_comes_first(set
     chips.drop(columns=["split", "block"]).to_parquet(data.folder / "chips.parquet")
     moved = PackedChips(data.folder, manifest)
     model = SimpleNamespace(sensors={"sentinel2_l2a": None, "sentinel1": None})
-    training._map_scenes(SimpleNamespace(folder=settings.runs), moved, model, Silent())
+    training._map_scenes(settings.runs, moved, model, lambda _share: None)
     west, east = ({k: more[k] for k in ("size", "stride", "origin")} for more in asked)
     assert west == {"size": 16, "stride": 8, "origin": (4, 6)}  # in pixels of the radar, twice as fine
     assert east == {"size": 8, "stride": 4, "origin": (2, 3)}  # where there is no radar
 
 
-def test_a_data_set_without_ground_trains_and_has_no_maps(settings, engine):
+def test_a_data_set_without_ground_trains_and_has_no_maps(here, settings):
     data = pictures_only(settings.datasets / "pictures")
-    run, told = trained(settings, engine, data)
+    run, told = trained(here, data)
     assert run.done
     assert told.startswith("Land use: macro f1 ")
     assert len(read_predictions(run.folder / "predictions.parquet", data.tasks)["land_use"]) == len(data)
