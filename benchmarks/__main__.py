@@ -15,7 +15,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.figures import CannotRun, Result, machine, write_json
 
-_NOT_BENCHMARKS = {"__main__", "figures"}
+_NOT_BENCHMARKS = {"__main__", "figures", "generated"}
 
 
 def names() -> list[str]:

@@ -329,7 +329,8 @@ class SpatialNetViT(Preparation):
         else:
             kept = self.prefix if self.prefix_has_position else 0
             terms = positions[:, kept:].transpose(1, 2).reshape(1, -1, *grid)
-        return terms if self.ground_position is None else terms + self.ground_position(grid, gsd)
+        # Cast, because a model in bfloat16 still counts metres in float32.
+        return terms if self.ground_position is None else terms + self.ground_position(grid, gsd).to(terms.dtype)
 
     def _prefix(self, batch: int) -> Tensor:
         parts: list[Tensor] = [part for part in (self.cls_token, self.reg_token) if part is not None]
