@@ -58,6 +58,11 @@ def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | Non
     return _layer(chosen, data, run, task, before)
 
 
+def _part(data: PackedChips, run: Run) -> str:
+    """Which data set's maps of a run are meant; empty for a run of one, whose addresses stay as they were."""
+    return data.name if len(run.datasets) > 1 else ""
+
+
 def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer:
     classes = list(zip(class_colours(task), task.classes, strict=True))
     if task.kind == "multilabel":
@@ -65,14 +70,14 @@ def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: 
     if chosen == PREDICTION and run:
         what = "the most probable class present" if task.kind == "multilabel" else "the most probable class"
         return Layer(
-            addresses.run_tiles(run.name, task.name),
+            addresses.run_tiles(run.name, task.name, dataset=_part(data, run)),
             markup.swatches(classes),
             f"{task.label}: {what} by run {run.title}.",
         )
     if chosen == CONFIDENCE and run:
         legend = markup.ramp(CONFIDENCE_RAMP, "0 %", "100 %")
         return Layer(
-            addresses.run_tiles(run.name, task.name, "confidence"),
+            addresses.run_tiles(run.name, task.name, "confidence", dataset=_part(data, run)),
             legend,
             "Score of the answer; for presence, of its least sure yes or no.",
         )
@@ -80,10 +85,12 @@ def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: 
         name = st.selectbox("Class", task.classes, key=f"class.{task.name}", persist_state="session")
         index = task.classes.index(name) if name in task.classes else 0
         legend = markup.ramp(CONFIDENCE_RAMP, "0 %", "100 %")
-        return Layer(addresses.run_tiles(run.name, task.name, f"p{index}"), legend, f"Score of {task.classes[index]}.")
+        tiles = addresses.run_tiles(run.name, task.name, f"p{index}", dataset=_part(data, run))
+        return Layer(tiles, legend, f"Score of {task.classes[index]}.")
     if chosen == CHANGE and run and before:
         note = f"Where the class differs from run {before.title}, in the new class's colour; a veil where both agree."
-        return Layer(addresses.change_tiles(run.name, task.name, before.name), markup.swatches(classes), note)
+        tiles = addresses.change_tiles(run.name, task.name, before.name, dataset=_part(data, run))
+        return Layer(tiles, markup.swatches(classes), note)
     if chosen == TARGET:
         derived, sentence = target_facts(data, task)
         return Layer(

@@ -49,7 +49,7 @@ def draw() -> None:
         with pickers, st.container(width=180):
             bounds = pick_place(data, "place", chip)
     with pickers, st.container(width=140):
-        layer = pick_layer(data, run, task, _parent(run))
+        layer = pick_layer(data, run, task, _parent(run, data.name))
     with pickers, st.container(width=165 if several_places(data) else 250):
         shown = pick_shown(data)
     _marks(data, run)
@@ -104,7 +104,7 @@ def _chosen_chip(data: PackedChips) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(data) else None
 
 
-def _parent(run: Run | None) -> Run | None:
+def _parent(run: Run | None, dataset: str) -> Run | None:
     """The run to compare with: the one that this run started from."""
     if run is None or not run.parent:
         return None
@@ -112,7 +112,7 @@ def _parent(run: Run | None) -> Run | None:
         parent = open_run(services().settings, run.parent)
     except RunNotFound:
         return None
-    return parent if parent.done and parent.dataset == run.dataset else None
+    return parent if parent.done and dataset in parent.datasets else None
 
 
 def _take_new_run() -> None:

@@ -98,7 +98,7 @@ def chip_tiles(
     return _tiles(f"chips/{dataset}/{_hyphens(sensor)}/{shown}", version, {**_stretch(low, high), **(chosen or {})})
 
 
-def run_tiles(run: str, task: str, layer: str = "class", version: str = "") -> str:
+def run_tiles(run: str, task: str, layer: str = "class", version: str = "", *, dataset: str = "") -> str:
     """Tiles of a run's prediction for one task.
 
     Args:
@@ -106,13 +106,14 @@ def run_tiles(run: str, task: str, layer: str = "class", version: str = "") -> s
         task: identifier.
         layer: `class`, `confidence`, or `p0`, `p1`, ... for the score of one class.
         version: anything that changes when the run's maps are written anew.
+        dataset: which of the run's data sets; default its first.
     """
-    return _tiles(f"run/{run}/{_hyphens(task)}/{layer}", version)
+    return _tiles(f"run/{run}/{_hyphens(task)}/{layer}", version, _of(dataset))
 
 
-def change_tiles(run: str, task: str, before: str, version: str = "") -> str:
-    """Tiles that show `run`'s class where it differs from that of the run `before`."""
-    return _tiles(f"change/{run}/{_hyphens(task)}/{before}", version)
+def change_tiles(run: str, task: str, before: str, version: str = "", *, dataset: str = "") -> str:
+    """Tiles that show `run`'s class where it differs from that of the run `before`; `dataset` as for `run_tiles`."""
+    return _tiles(f"change/{run}/{_hyphens(task)}/{before}", version, _of(dataset))
 
 
 def chip_picture(
@@ -166,6 +167,10 @@ def run_export(run: str) -> str:
 def overlay(key: str) -> str:
     """A picture in the overlay cache, by its hexadecimal key."""
     return f"/overlays/{quote(key)}.png"
+
+
+def _of(dataset: str) -> Query | None:
+    return {"dataset": dataset} if dataset else None
 
 
 def _hyphens(name: str) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import RunNotFound
+from spatialnet.errors import DataSetNotFound, RunNotFound
+from spatialnet.joint import part_of
 from spatialnet.sensors import Sensor
 from spatialnet.settings import Settings, inside
 from spatialnet.tasks import Task
@@ -43,21 +44,29 @@ class Sources:
             known = self._datasets[name] = (stamp, PackedChips.open(folder))
         return known[1]
 
-    def run(self, name: str) -> tuple[Path, PackedChips]:
-        """The folder of a run, and the data set that it was trained on.
+    def run(self, name: str, dataset: str = "") -> tuple[Path, PackedChips]:
+        """The folder of a run that holds what belongs to a data set, and the data set.
+
+        Args:
+            name: identifier of the run.
+            dataset: one of the data sets that it was trained on; default its first.
 
         Raises:
             PathRefused: the name is not a valid identifier.
             RunNotFound: there is none.
-            DataSetNotFound: the data set that it was trained on is gone.
+            DataSetNotFound: the data set is gone, or the run was not trained on it.
+            DataSetInvalid: the run's joint tasks cannot be read.
         """
         folder = inside(self.settings.runs, name)
         try:
             facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            dataset = str(facts["dataset"])
+            known = [str(name) for name in facts.get("datasets") or [facts["dataset"]]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunNotFound(f"No run called {name} is in the workspace. Choose one of the listed.") from error
-        return folder, self.dataset(dataset)
+        if dataset and dataset not in known:
+            raise DataSetNotFound(f"Run {name} was not trained on {dataset[:64]!r}. Choose {' or '.join(known)[:200]}.")
+        chosen = dataset or known[0]
+        return part_of(folder, chosen), self.dataset(chosen)
 
     def rendered(self, key: tuple[object, ...], render: Callable[[], bytes]) -> bytes:
         """A picture from the cache, else from `render`; the least used pictures go when room runs out."""

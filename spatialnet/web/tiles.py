@@ -85,14 +85,14 @@ class Tiles:
 
     def run(self, request: Request) -> Response:
         """What a run says: its class, its confidence, or the score of one class."""
-        folder, data = self._sources.run(request.path_params["run"])
+        folder, data = self._sources.run(request.path_params["run"], request.query_params.get("dataset", ""))
         task = task_of(data, request.path_params["task"])
         return self._layer(request, self._maps(folder, data, task, "this run"), task)
 
     def change(self, request: Request) -> Response:
         """Where the class of one run differs from that of another."""
-        folder, data = self._sources.run(request.path_params["run"])
-        other, _ = self._sources.run(request.path_params["before"])
+        folder, data = self._sources.run(request.path_params["run"], request.query_params.get("dataset", ""))
+        other, _ = self._sources.run(request.path_params["before"], data.name)
         task = task_of(data, request.path_params["task"])
         there = self._maps(folder, data, task, "this run")
         earlier = {path.parent.name: path for path, _ in self._maps(other, data, task, "the other run")}

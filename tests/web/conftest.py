@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from spatialnet.database import open_database
+from spatialnet.joint import JointTasks, Share, part_of
 from spatialnet.raster import write_cog
 from spatialnet.sensors import SENSORS
 from spatialnet.settings import Settings, load_settings
@@ -28,11 +29,15 @@ TRANSFORM = Affine(_SIDE / 8, 0, X * _SIDE - 20_037_508.342789244, 0, -_SIDE / 8
 MERCATOR = CRS.from_epsg(3857)
 
 
-def write_run(settings: Settings, name: str, classes: np.ndarray) -> None:
-    """A run whose land-use map holds these classes (4, 4), each with a score of 80 percent."""
-    folder = settings.runs / name
+def write_run(settings: Settings, name: str, classes: np.ndarray, datasets: tuple[str, ...] = ("hills",)) -> None:
+    """A run whose land-use map of `hills` holds these classes (4, 4), each with a score of 80 percent."""
+    run = settings.runs / name
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"id": name, "dataset": datasets[0], "datasets": datasets}))
+    if len(datasets) > 1:
+        JointTasks((LAND_USE,), {dataset: {"land_use": Share("land_use", (0, 1))} for dataset in datasets}).save(run)
+    folder = part_of(run, "hills")
     (folder / "maps" / "valley").mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"id": name, "dataset": "hills"}))
     known = classes != 255
     bands = [classes, np.where(known, 80, 255), np.where(classes == 0, 80, 20), np.where(classes == 1, 80, 20)]
     write_cog(

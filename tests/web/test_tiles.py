@@ -136,6 +136,21 @@ def test_change_shows_the_new_class_and_veils_the_rest(client, settings):
     assert found == [list(UNCHANGED), [0, 0, 255, 255], CLEAR, list(UNCHANGED)]
 
 
+def test_a_joint_run_shows_each_data_sets_own_maps(client, settings, banks):
+    write_run(settings, "joint", np.zeros((4, 4)), ("banks", "hills"))
+    write_run(settings, "before", np.full((4, 4), 1), ("hills", "banks"))
+    forest, water = [0, 100, 0, 255], [0, 0, 255, 255]
+    there = cells(tile(client, addresses.run_tiles("joint", "land_use", dataset="hills")))
+    assert there == [forest] * 4
+    assert (
+        client.get(addresses.run_tiles("joint", "land_use").format(z=Z, x=X, y=Y)).status_code == 404
+    )  # banks has no map
+    changed = cells(tile(client, addresses.change_tiles("before", "land_use", "joint", dataset="hills")))
+    assert changed == [water] * 4
+    answer = client.get(addresses.run_tiles("joint", "land_use", dataset="elsewhere").format(z=Z, x=X, y=Y))
+    assert (answer.status_code, "was not trained on 'elsewhere'. Choose banks or hills" in answer.text) == (404, True)
+
+
 def test_a_map_that_is_written_anew_is_shown_anew(client, settings):
     address = addresses.run_tiles("run-1", "land_use")
     write_run(settings, "run-1", np.zeros((4, 4)))
