@@ -43,9 +43,13 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def needs_device(kind: str) -> bool:
-    """Whether jobs of this kind wait for a device."""
-    return kind in KINDS and KINDS[kind].device
+CLUSTER = "ray"
+"""The device of jobs that compute on the Ray cluster of the settings."""
+
+
+def needs_device(kind: str, device: object = None) -> bool:
+    """Whether jobs of this kind wait for a device of this machine; those of the cluster do not."""
+    return device != CLUSTER and kind in KINDS and KINDS[kind].device
 
 
 def work_of(kind: str) -> Work:

@@ -18,8 +18,8 @@ import psutil
 import sqlalchemy as sa
 
 from spatialnet.atomic import full_disk_said
-from spatialnet.errors import NotEnoughDisk
-from spatialnet.jobs.kinds import needs_device
+from spatialnet.errors import ClusterUnavailable, NotEnoughDisk
+from spatialnet.jobs.kinds import CLUSTER, needs_device
 from spatialnet.jobs.machine import candidates, check_disk
 from spatialnet.jobs.store import Job, JobStore
 from spatialnet.settings import REPOSITORY, Settings
@@ -49,7 +49,7 @@ class Jobs:
             kind: what it does, see `spatialnet.jobs.kinds`.
             title: what people read.
             spec: its arguments, JSON-ready. These are read here too: `priority` (-1, 0, 1), `device` (`auto`, `cpu`,
-                `cuda:<index>`), `seconds` (how long it will take), `disk_bytes` (what it writes) and `checkpoint_bytes`
+                `cuda:<index>`, `ray`), `seconds` (how long it will take), `disk_bytes` (what it writes) and `checkpoint_bytes`
                 (how large one checkpoint is).
 
         Raises:
@@ -57,9 +57,10 @@ class Jobs:
                 runs or is paused, or no process can be started.
             NotEnoughDisk: what it writes would not fit; nothing was started.
             DeviceUnavailable: this machine has no such device.
+            ClusterUnavailable: it is to run on a cluster, and the settings name none.
         """
         if needs_device(kind):
-            candidates(str(spec.get("device") or "auto"))
+            self._check_device(str(spec.get("device") or "auto"))
         check_disk(self.settings.workspace, float(spec.get("disk_bytes") or 0.0))
         job = self.store.add(kind, title, spec, _key(kind, spec), int(spec.get("priority") or 0))
         return self._start(job)
@@ -98,7 +99,7 @@ class Jobs:
         job = self.store.get(identifier)
         changes = {} if device is None else {"device": device}
         if device is not None:
-            candidates(device)
+            self._check_device(device)
         return self._start(self.store.requeue(identifier, _key(job.kind, job.spec), **changes))
 
     def set_priority(self, identifier: str, priority: int) -> Job:
@@ -147,6 +148,14 @@ class Jobs:
                     hits += 1
                     kept.append(line.rstrip("\n"))
         return hits, list(kept)
+
+    def _check_device(self, device: str) -> None:
+        if device != CLUSTER:
+            candidates(device)
+        elif not self.settings.ray:
+            raise ClusterUnavailable(
+                "No Ray cluster is named. Set SPATIALNET_RAY to its address and start again, or choose another device."
+            )
 
     def _start(self, job: Job) -> Job:
         environment = {

@@ -59,7 +59,9 @@ def places(live: Sequence[Job], now: float | None = None) -> dict[str, Place]:
         now: seconds since 1970; default: now.
     """
     now = time.time() if now is None else now
-    waiting = sorted((job for job in live if job.state == "queued" and needs_device(job.kind)), key=rank)
+    waiting = sorted(
+        (job for job in live if job.state == "queued" and needs_device(job.kind, job.spec.get("device"))), key=rank
+    )
     free: dict[str, tuple[float, bool]] = {}
     for job in live:
         if job.state == "running" and job.device is not None:
@@ -106,7 +108,7 @@ def device_for(settings: Settings, store: JobStore, job: Job, wait: Callable[[st
     Raises:
         DeviceUnavailable: this machine has no such device.
     """
-    if not needs_device(job.kind):
+    if not needs_device(job.kind, job.spec.get("device")):
         yield None
         return
     names = candidates(str(job.spec.get("device") or "auto"))
@@ -127,8 +129,8 @@ def _taken(settings: Settings, store: JobStore, job: Job, names: Sequence[str]) 
     for name in names:
         better = (
             other for other in live
-            if other.state == "queued" and needs_device(other.kind) and rank(other) < rank(mine) and not other.stopping
-            and name in _fitting(other) and is_alive(other)
+            if other.state == "queued" and needs_device(other.kind, other.spec.get("device")) and rank(other) < rank(mine)
+            and not other.stopping and name in _fitting(other) and is_alive(other)
         )  # fmt: skip
         if next(better, None) is None and (held := _lock(settings, name)) is not None:
             return name, held

@@ -10,13 +10,19 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from spatialnet.errors import ClusterUnavailable
+
 ATTEMPTS = 4
 """How often a shard or a training is started whose process or machine is lost."""
+
+_PLACE_SECONDS = 60.0
+"""How long to wait for a machine that computes."""
 
 
 def main() -> int:
@@ -62,16 +68,42 @@ def _shards(request: Mapping[str, Any]) -> dict[str, Any]:
     from spatialnet.shards.manifest import read_manifest
 
     manifest = read_manifest(Path(request["folder"]))
-    resources = ray.cluster_resources()
-    gpus, slots = _slots(resources)
+    _await_places()
+    gpus, slots = _slots(ray.cluster_resources())
     shards = max(1, min(len(manifest.units), 4 * slots))
     # More shards than places, so that a lost machine costs little and no place is idle for long.
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=ATTEMPTS)(do_shard)
     waiting = [task.remote(request["folder"], number, shards) for number in range(1, shards + 1)]
     while waiting:
-        ready, waiting = ray.wait(waiting, num_returns=1)
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=_PLACE_SECONDS)
+        if not ready:
+            _await_places()
         ray.get(ready)
     return {}
+
+
+def _await_places() -> None:
+    """Wait until some machine of the cluster has processors to give.
+
+    Raises:
+        ClusterUnavailable: none has, for a minute: what is done stays done.
+    """
+    ray: Any = import_module("ray")
+
+    end = time.monotonic() + _PLACE_SECONDS
+    while not ray.cluster_resources().get("CPU"):
+        if time.monotonic() > end:
+            raise ClusterUnavailable(
+                "The Ray cluster has no machine left that computes. Start one with `ray start --address=...`; the same "
+                "command goes on from what is done."
+            )
+        time.sleep(0.5)
+
+
+def _machines() -> int:
+    """How many machines of the cluster have processors to give."""
+    ray: Any = import_module("ray")
+    return max(1, sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")))
 
 
 def _slots(resources: Mapping[str, float]) -> tuple[int, int]:
@@ -91,16 +123,16 @@ def do_shard(folder: str, number: int, shards: int) -> None:
 def _train(request: Mapping[str, Any]) -> dict[str, Any]:
     ray: Any = import_module("ray")
 
-    gpus, _ = _slots(ray.cluster_resources())
     for attempt in range(1, ATTEMPTS + 1):
+        _await_places()
+        gpus, slots = _slots(ray.cluster_resources())
+        workers = request["workers"] or (slots if gpus else _machines())
         actor = ray.remote(num_cpus=1, num_gpus=gpus, scheduling_strategy="SPREAD")(Trainer)
-        trainers = [actor.remote() for _ in range(request["workers"])]
+        trainers = [actor.remote() for _ in range(workers)]
         try:
             place = ray.get(trainers[0].place.remote())
             waiting = [
-                trainer.train.remote(
-                    rank, request["workers"], place, request["run"], request["data"], request["weights"]
-                )
+                trainer.train.remote(rank, workers, place, request["run"], request["data"], request["weights"])
                 for rank, trainer in enumerate(trainers)
             ]
             first, rest = waiting[0], list(waiting)

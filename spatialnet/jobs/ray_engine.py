@@ -66,7 +66,7 @@ def train_on_ray(
     data: Sequence[Path],
     address: str,
     *,
-    workers: int,
+    workers: int | None = None,
     weights_folder: Path | None = None,
     heartbeat: Callable[[dict[str, Any]], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -77,7 +77,8 @@ def train_on_ray(
         run: the run's folder, which every machine sees under this path.
         data: the folders of its data sets, likewise.
         address: as for `run_on_ray`.
-        workers: processes; each has one GPU where the cluster has GPUs.
+        workers: processes; each has one GPU where the cluster has GPUs. Default: one per GPU, else one per machine that
+            has processors to give.
         weights_folder: where `file:` weights lie.
         heartbeat: called with each line of the history.
         should_stop: asked often; once it says True the processes are ended. The last checkpoint stays.

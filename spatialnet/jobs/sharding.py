@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spatialnet.jobs.kinds import CLUSTER
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.reporter import Reporter
 from spatialnet.jobs.store import Job
@@ -26,7 +27,9 @@ def request_work(jobs: Jobs, folder: Path, kind: str, processes: int = 1, device
     Raises:
         JobRefused: the same work is under way.
     """
-    spec = {"folder": str(folder.resolve()), "processes": processes, "device": device}
+    spec = {
+        "folder": str(folder.resolve()), "processes": processes, "device": CLUSTER if jobs.settings.ray else device
+    }  # fmt: skip
     return jobs.submit(kind, f"{TITLES[kind]}: {folder.name[:120]}", spec)
 
 
@@ -50,7 +53,7 @@ def do_work(jobs: Jobs, job: Job, report: Reporter) -> str:
     def asked() -> bool:
         return report.stop_requested
 
-    if jobs.settings.ray:
+    if job.spec.get("device") == CLUSTER:
         from spatialnet.jobs.ray_engine import run_on_ray
 
         run_on_ray(manifest, jobs.settings.ray, progress=told, should_stop=asked)

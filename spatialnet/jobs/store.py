@@ -85,7 +85,7 @@ class Job:
     def _waiting(self) -> str:
         if self.state != "queued":
             return ""
-        return "Waiting for the device" if needs_device(self.kind) else "Starting"
+        return "Waiting for the device" if needs_device(self.kind, self.spec.get("device")) else "Starting"
 
     @property
     def stopping(self) -> bool:

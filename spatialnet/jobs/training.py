@@ -17,7 +17,9 @@ from spatialnet.errors import DataSetInvalid
 from spatialnet.evaluate.missing_sensors import missing_sensors
 from spatialnet.evaluate.report import evaluate_run
 from spatialnet.jobs.frozen_features import frozen_features
+from spatialnet.jobs.kinds import CLUSTER
 from spatialnet.jobs.launch import Jobs
+from spatialnet.jobs.ray_engine import train_on_ray
 from spatialnet.jobs.reporter import Reporter
 from spatialnet.jobs.store import Job
 from spatialnet.joint import JointTasks, model_of, part_of
@@ -59,7 +61,7 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
     recipe = Recipe.load(run.folder / "recipe.toml")
     labels = LabelStore(jobs.engine)
     targets = {data.name: _write_targets(run, data, labels, recipe) for data in sets}
-    summary = _train(jobs, run, sets, recipe, report)
+    summary = _train(jobs, job, run, sets, recipe, report)
     report(TRAIN_SHARE, "Predicting every chip")  # where the training was stopped, the work ends here
     model, _ = load_model(run.folder / "model.safetensors", resolve_device(report.device))
     said = []
@@ -73,7 +75,8 @@ def train_run(jobs: Jobs, job: Job, report: Reporter) -> str:
     return ". ".join(said)
 
 
-def _train(jobs: Jobs, run: Run, sets: list[PackedChips], recipe: Recipe, report: Reporter) -> dict[str, Any]:
+def _train(jobs: Jobs, job: Job, run: Run, sets: list[PackedChips], recipe: Recipe, report: Reporter) -> dict[str, Any]:
+    """Train on the job's device, or on the cluster; what follows the training is this machine's either way."""
     report(0.0, "Training")
 
     def beat(line: dict[str, Any]) -> None:
@@ -85,6 +88,11 @@ def _train(jobs: Jobs, run: Run, sets: list[PackedChips], recipe: Recipe, report
         text = f"{stage} {line['epoch']} of {line['epochs']}"
         return report.note(share, text, line.get("eta_seconds"), line.get("chips_per_second"))
 
+    if job.spec.get("device") == CLUSTER:
+        return train_on_ray(
+            run.folder, [data.folder for data in sets], jobs.settings.ray, heartbeat=beat,
+            weights_folder=jobs.settings.weights, should_stop=lambda: report.stop_requested,
+        )  # fmt: skip
     return train(
         run.folder,
         sets,

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from spatialnet.errors import ClusterUnavailable, PredictionRefused, SpatialNetError
@@ -28,7 +27,28 @@ from spatialnet.shards.run import finish, run_shard
 ray = pytest.importorskip("ray")
 
 TOKEN = "0123456789abcdef0123456789abcdef"
-NODE = ("--num-gpus=0", "--object-store-memory=80000000", "--disable-usage-stats", "--block")
+NODE = (
+    "--node-ip-address=127.0.0.1",
+    "--num-gpus=0",
+    "--object-store-memory=80000000",
+    "--disable-usage-stats",
+    "--block",
+)
+
+
+GUARD = """
+import subprocess, sys, psutil
+node = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+sys.stdin.read()
+family = [*psutil.Process().children(recursive=True)]
+for member in family:
+    try:
+        member.kill()
+    except psutil.NoSuchProcess:
+        pass
+psutil.wait_procs(family, 10)
+"""
+"""Starts a node, and ends it with all its processes when the test's process closes the pipe or dies, however it dies."""
 
 
 class Cluster:
@@ -40,47 +60,70 @@ class Cluster:
         self.environment = {
             **os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "OMP_NUM_THREADS": "1",
             "RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3",
-            "RAY_health_check_initial_delay_ms": "0",
+            "RAY_health_check_initial_delay_ms": "0", "RAY_enable_metrics_collection": "0",
         }  # fmt: skip
         self.port, self._folder = free_port(), folder
         self.address = f"127.0.0.1:{self.port}"
         self.nodes: list[subprocess.Popen[bytes]] = []
-        self.start("--head", "--node-ip-address=127.0.0.1", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
-                   f"--temp-dir={folder / 'r'}")  # fmt: skip
-        self.wait_for_port()
-        for _ in range(2):
-            self.start(f"--address={self.address}", "--node-ip-address=127.0.0.1", "--num-cpus=1")
+
+    def begin(self) -> None:
+        self.start(
+            "--head",
+            f"--port={self.port}",
+            "--num-cpus=0",
+            "--include-dashboard=false",
+            f"--temp-dir={self._folder / 'r'}",
+        )
+        self.wait_for(self._listens)
+        for number in (1, 2):
+            self.start(f"--address={self.address}", "--num-cpus=1")
+            # Of two that start at once on one machine, Ray may give both the same socket.
+            self.wait_for(lambda number=number: len(list(self._folder.glob("r/session_2*/sockets/raylet*"))) > number)
+        self.wait_for_workers()
 
     def start(self, *arguments: str) -> None:
-        command = [str(Path(sys.executable).with_name("ray")), "start", *arguments, *NODE]
-        with (self._folder / f"node-{len(self.nodes)}.txt").open("wb") as log:
+        """One machine."""
+        number = len(self.nodes)
+        command = [
+            sys.executable, "-c", GUARD, str(Path(sys.executable).with_name("ray")), "start", *arguments, *NODE,
+        ]  # fmt: skip
+        with self.log(number).open("wb") as log:
             node = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
         self.nodes.append(node)
 
-    def wait_for_port(self) -> None:
-        end = time.monotonic() + 40
-        while True:
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            assert time.monotonic() < end, (self._folder / "node-0.txt").read_text()
+    def log(self, number: int) -> Path:
+        return self._folder / f"node-{number}.txt"
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not is_so():
+            assert time.monotonic() < end, "\n".join(self.log(n).read_text()[-500:] for n in range(len(self.nodes)))
             time.sleep(0.1)
+
+    def wait_for_workers(self) -> None:
+        self.wait_for(lambda: all("Ray runtime started" in self.log(n).read_text() for n in range(len(self.nodes))))
 
     def kill(self, node: int) -> None:
         """A machine is lost: all of its processes at once."""
         process = self.nodes[node]
-        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(20)
 
     def end(self) -> None:
-        for number in reversed(range(len(self.nodes))):
-            if self.nodes[number].poll() is None:
-                self.kill(number)
+        for process in self.nodes:
+            if process.stdin is not None and not process.stdin.closed:
+                process.stdin.close()
+        for process in self.nodes:
+            process.wait(20)
+
+    def _listens(self) -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        return False
 
 
 def free_port() -> int:
@@ -97,11 +140,14 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     found = Cluster(folder)
     before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")}
     os.environ |= {key: found.environment[key] for key in before}
-    yield found
-    for key, value in before.items():
-        os.environ.pop(key) if value is None else os.environ.update({key: value})
-    found.end()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        found.begin()
+        yield found
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
+        found.end()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def bytes_of(found):
@@ -128,7 +174,7 @@ def test_a_worker_that_is_lost_costs_nothing(cluster, tmp_path, finished, landsc
             cluster.kill(1)
 
     assert run_on_ray(there, cluster.address, progress=lose_one)
-    cluster.start(f"--address={cluster.address}", "--node-ip-address=127.0.0.1", "--num-cpus=1")
+    cluster.start(f"--address={cluster.address}", "--num-cpus=1")  # for the tests that follow, while this one goes on
     assert lost
     assert lost[0] < len(there.units)
     run_shard(here, 1, 1)
@@ -143,6 +189,7 @@ def test_a_cluster_embeds_the_chips_of_a_data_set(cluster, tmp_path, finished, l
 
 
 def test_two_workers_of_a_cluster_train_one_run(cluster, landscape, settings):
+    cluster.wait_for_workers()
     recipe = Recipe(name="two workers", preset="nano", patch=8, epochs=2, batch_size=64)
     info = {
         "title": "two workers", "dataset": "landscape", "fingerprint": landscape.fingerprint, "label_version": 0, "parent": "",
