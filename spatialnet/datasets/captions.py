@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetInvalid
@@ -44,6 +45,15 @@ def captions_of(data: PackedChips, column: str = "") -> list[list[str]]:
             f"Column {columns[0][:60]!r} of data set {data.name} holds no text. Name a column that holds sentences."
         )
     return captions
+
+
+def has_captions(data: PackedChips) -> bool:
+    """Whether the data set's source has a column that is called as captions are; reads no text."""
+    try:
+        names = pq.read_schema(data.folder / "labels.parquet").names
+    except (OSError, ValueError):
+        return False
+    return bool(_columns("", [str(name) for name in names]))
 
 
 def _columns(asked: str, there: list[str]) -> list[str]:

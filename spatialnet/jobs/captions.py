@@ -12,19 +12,46 @@ import numpy.typing as npt
 import torch
 
 from spatialnet.datasets.captions import captions_of
+from spatialnet.datasets.catalogue import open_dataset
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import PredictionRefused
+from spatialnet.jobs.launch import Jobs
+from spatialnet.jobs.reporter import Reporter
+from spatialnet.jobs.requests import check_captions
+from spatialnet.jobs.store import Job
 from spatialnet.joint import model_of, part_of
 from spatialnet.metrics import caption_metrics
 from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.model.caption import CaptionHead, Seen, see
-from spatialnet.predict.captions import CAPTIONS, write_captions
-from spatialnet.runs import Run, write_json
+from spatialnet.predict.captions import CAPTIONS, REPORT, write_captions
+from spatialnet.runs import Run, open_run, write_json
 from spatialnet.train.captions import train_captions
 from spatialnet.train.devices import resolve_device
 
-HEAD, REPORT = "caption.safetensors", "captions.json"
+HEAD = "caption.safetensors"
 _BATCH = 64
+
+
+def do_captions(jobs: Jobs, job: Job, report: Reporter) -> str:
+    """Train and write the captions that were asked for (`spatialnet.jobs.requests.request_captions`).
+
+    A job that was stopped begins anew; nothing is written before the end.
+
+    Returns:
+        BLEU and ROUGE-L beside the control, in one line.
+    """
+    spec = job.spec
+    run, data = open_run(jobs.settings, str(spec["captions_of"])), open_dataset(jobs.settings, str(spec["dataset"]))
+    measured = caption_run(
+        run, data, str(spec["column"]), epochs=int(spec["epochs"]), seed=int(spec["seed"]), beams=int(spec["beams"]),
+        device=report.device, progress=lambda share, text: report(share, text[:1].upper() + text[1:]),
+    )  # fmt: skip
+    if not measured["run"]:
+        return "No chip of the test split has a caption, so nothing was measured."
+    own, usual = measured["run"], measured["majority"]
+    return (
+        f"BLEU {own['bleu']:.1f} (always the most frequent caption {usual['bleu']:.1f}), "
+        f"ROUGE-L {own['rouge_l']:.3f} ({usual['rouge_l']:.3f}), {measured['chips']:,} chips"
+    )
 
 
 def caption_run(
@@ -51,15 +78,10 @@ def caption_run(
         training caption that occurs most often), each with bleu and rouge_l, empty where no test chip has a caption.
 
     Raises:
-        PredictionRefused: the run has no network yet, or epochs or beams are out of range.
+        PredictionRefused: the run has no network yet or does not know the data set, or epochs or beams are out of range.
         SpatialNetError: another of its children, where captions, sensors or the disk do not do.
     """
-    if not 1 <= epochs <= 1000 or not 1 <= beams <= 16:
-        raise PredictionRefused(
-            f"{epochs} epochs and {beams} beams were asked for. Give 1 to 1000 epochs and 1 to 16 beams."
-        )
-    if not run.done:
-        raise PredictionRefused(f"Run {run.title[:80]!r} has not finished. Wait until it has, then train its captions.")
+    check_captions(run, data, epochs, beams)
     captions = captions_of(data, column)
     model, _ = load_model(model_of(run.folder, data.name), resolve_device(device))
     model.eval()

@@ -39,6 +39,7 @@ KINDS: dict[str, Kind] = {
     "train": Kind("spatialnet.jobs.training", "train_run", device=True),
     "predict": Kind("spatialnet.jobs.sharding", "do_work", device=True),
     "embed": Kind("spatialnet.jobs.sharding", "do_work", device=True),
+    "caption": Kind("spatialnet.jobs.captions", "do_captions", device=True),
     "ablation": Kind("spatialnet.jobs.ablating", "run_ablation", device=True),
 }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from spatialnet.atomic import remove
+from spatialnet.datasets.captions import captions_of
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import JobRefused, RecipeInvalid, SpatialNetError
+from spatialnet.errors import JobRefused, PredictionRefused, RecipeInvalid, SpatialNetError
 from spatialnet.importing.vocabulary import join_tasks
 from spatialnet.jobs.estimate import estimate_checkpoint, estimate_disk, estimate_seconds
 from spatialnet.jobs.launch import Jobs
@@ -117,6 +118,62 @@ def check_names(recipe: Recipe, tasks: Iterable[str], sensors: Iterable[str]) ->
                 f"The recipe names a {what} {unknown[0][:64]!r}, which the data does not have; it has {', '.join(there)}. Name one of "
                 "these, or choose the data set that the recipe was written for."
             )
+
+
+def request_captions(
+    jobs: Jobs,
+    run: Run,
+    data: PackedChips,
+    column: str = "",
+    *,
+    epochs: int = 20,
+    seed: int = 0,
+    beams: int = 3,
+    device: str = "auto",
+) -> Job:
+    """Start the training of a run's caption head; see `spatialnet.jobs.captions.caption_run`.
+
+    Args:
+        jobs: the workspace's jobs.
+        run: a finished run.
+        data: a data set that it knows.
+        column: where the captions are, see `captions_of`.
+        epochs: passes over the training chips, 1 to 1000.
+        seed: of all that is random.
+        beams: beginnings that are kept while writing, 1 to 16.
+        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
+
+    Raises:
+        PredictionRefused: the run has no network yet or does not know the data set, or epochs or beams are out of range.
+        DataSetInvalid: the data set has no captions.
+        JobRefused: the same captions are being learnt.
+    """
+    check_captions(run, data, epochs, beams)
+    captions_of(data, column)
+    spec = {
+        # Not `run`, which says nothing about whether two jobs are the same: that is a training's new folder.
+        "captions_of": run.name, "dataset": data.name, "column": column, "epochs": epochs, "seed": seed, "beams": beams,
+        "device": device,
+    }  # fmt: skip
+    return jobs.submit("caption", f"Captions: {run.title}", spec)
+
+
+def check_captions(run: Run, data: PackedChips, epochs: int, beams: int) -> None:
+    """Refuse what cannot be done, see `request_captions`.
+
+    Raises:
+        PredictionRefused: the run has no network yet or does not know the data set, or epochs or beams are out of range.
+    """
+    if not 1 <= epochs <= 1000 or not 1 <= beams <= 16:
+        raise PredictionRefused(
+            f"{epochs} epochs and {beams} beams were asked for. Give 1 to 1000 epochs and 1 to 16 beams."
+        )
+    if not run.done:
+        raise PredictionRefused(f"Run {run.title[:80]!r} has not finished. Wait until it has, then train its captions.")
+    if data.name not in run.datasets:
+        raise PredictionRefused(
+            f"Run {run.title[:80]!r} was not trained on {data.name}, only on {', '.join(run.datasets)}. Choose one of these."
+        )
 
 
 def _refuse_other_state(jobs: Jobs, data: PackedChips, parent: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,9 @@ from spatialnet.errors import RunNotFound
 
 CAPTIONS = "captions.parquet"
 """The file in the part of a run folder that belongs to the data set."""
+
+REPORT = "captions.json"
+"""Beside it: how the captions of the test split were measured."""
 
 
 def write_captions(path: Path, captions: Sequence[str]) -> None:
@@ -40,3 +45,15 @@ def read_captions(path: Path) -> list[str]:
         raise RunNotFound(
             f"The captions of run {path.parent.name} cannot be read ({str(error)[:80]}). Write them again with `caption`."
         ) from error
+
+
+def read_caption_report(folder: Path) -> dict[str, Any] | None:
+    """How a run's captions were measured; None where the run wrote none, or its report cannot be read.
+
+    Args:
+        folder: the part of the run folder that belongs to the data set.
+    """
+    try:
+        return dict(json.loads((folder / REPORT).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

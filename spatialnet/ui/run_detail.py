@@ -18,6 +18,7 @@ from spatialnet.ui.markup import plain
 from spatialnet.ui.missing_sensors_table import draw as draw_missing_sensors
 from spatialnet.ui.navigation import page
 from spatialnet.ui.run_actions import actions, marks, note_panel
+from spatialnet.ui.run_captions import captions_panel
 
 _DATA = {
     "as trained": "as it was when the run was trained",
@@ -50,6 +51,7 @@ def detail(run: Run, runs: Sequence[Run]) -> None:
         _compare(run, runs)
     with right:
         _lineage(run, runs)
+        captions_panel(run)
         note_panel(run)
         _history(run)
         recipe = recipe_of(run)

@@ -5,14 +5,25 @@ import shutil
 import pandas as pd
 import pytest
 
-from spatialnet.datasets.captions import captions_of
+from spatialnet.database import open_database
+from spatialnet.datasets.captions import captions_of, has_captions
 from spatialnet.datasets.packed import PackedChips
-from spatialnet.errors import DataSetInvalid, NothingToRead, PredictionRefused, RunNotFound
+from spatialnet.errors import (
+    DataSetInvalid,
+    DeviceUnavailable,
+    JobRefused,
+    NothingToRead,
+    PredictionRefused,
+    RunNotFound,
+)
 from spatialnet.jobs.captions import caption_run
+from spatialnet.jobs.reporter import Reporter
+from spatialnet.jobs.requests import request_captions
 from spatialnet.model.caption import CaptionHead
-from spatialnet.predict.captions import read_captions
+from spatialnet.predict.captions import read_caption_report, read_captions
 from spatialnet.runs import open_run
 from spatialnet.settings import load_settings
+from tests.jobs.conftest import HereJobs
 
 SENTENCES = {0: "a lake of clear water", 1: "<b>many</b> green trees stand there", 2: "houses {{7*7}} along a road"}
 
@@ -99,7 +110,75 @@ def test_captions_are_read_from_lists_texts_and_several_columns(captioned):
         captions_of(data)
 
 
+def test_a_job_learns_captions_and_says_how_good_they_are(captioned, monkeypatch):
+    run, data = captioned
+    settings = load_settings(data.folder.parent.parent)
+    engine = open_database(settings.database_url)
+    jobs = HereJobs(settings, engine)
+    job = request_captions(jobs, run, data, epochs=1, beams=1)
+    assert (job.state, job.device) == ("done", "cpu"), jobs.log(job.id)
+    measured = read_caption_report(run.folder)
+    said = f"BLEU {measured['run']['bleu']:.1f} (always the most frequent caption {measured['majority']['bleu']:.1f}), ROUGE-L "
+    assert job.text.startswith(said)
+    for name in ("caption.safetensors", "captions.json"):
+        (run.folder / name).unlink()
+
+    told = Reporter.__call__
+
+    def stop(self, share, text, *more):  # as someone who presses Pause while the first chips are looked at
+        jobs.store.request_pause(self._job.id)
+        self.stop_requested = True
+        told(self, share, text, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reporter, "__call__", stop)
+        paused = request_captions(jobs, run, data, epochs=1, beams=2)
+    assert paused.state == "paused"
+    assert not (run.folder / "caption.safetensors").exists()
+    assert jobs.resume(paused.id).state == "done"
+    assert read_caption_report(run.folder)["epochs"] == 1
+    engine.dispose()
+
+
+def test_captions_that_cannot_be_learnt_are_not_begun(captioned, monkeypatch):
+    run, data = captioned
+    settings = load_settings(data.folder.parent.parent)
+    engine = open_database(settings.database_url)
+    jobs = HereJobs(settings, engine)
+    monkeypatch.setattr(jobs, "_start", lambda job: job)
+    for change, error, said in (
+        ({"column": "none"}, DataSetInvalid, "has no column 'none' of captions"),
+        ({"epochs": 0}, PredictionRefused, "Give 1 to 1000 epochs"),
+        ({"device": "cuda:77"}, DeviceUnavailable, "has no device cuda:77"),
+    ):
+        with pytest.raises(error, match=said):
+            request_captions(jobs, run, data, **change)
+    with pytest.raises(PredictionRefused, match="was not trained on elsewhere, only on landscape"):
+        request_captions(jobs, run, PackedChips(data.folder, data.manifest | {"name": "elsewhere"}))
+    assert jobs.store.all() == []
+    request_captions(jobs, run, data)
+    with pytest.raises(JobRefused, match="already under way"):
+        request_captions(jobs, run, data)
+    shutil.copytree(run.folder, settings.runs / "run-twin")
+    request_captions(jobs, open_run(settings, "run-twin"), data)  # of another run
+    engine.dispose()
+
+
+def test_which_data_sets_have_captions(captioned):
+    _, data = captioned
+    assert has_captions(data)
+    pd.DataFrame({"name": ["x"]}).to_parquet(data.folder / "labels.parquet")
+    assert not has_captions(data)
+    (data.folder / "labels.parquet").write_bytes(b"PAR1")
+    assert not has_captions(data)
+    (data.folder / "labels.parquet").unlink()
+    assert not has_captions(data)
+
+
 def test_damaged_captions_are_one_sentence_and_missing_ones_none(tmp_path):
+    assert read_caption_report(tmp_path) is None
+    (tmp_path / "captions.json").write_text("{")
+    assert read_caption_report(tmp_path) is None
     assert read_captions(tmp_path / "captions.parquet") == []
     (tmp_path / "captions.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(RunNotFound, match="cannot be read"):

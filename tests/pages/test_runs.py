@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.services import services
 from spatialnet.runs import current_run, list_runs
 from spatialnet.runs.notes import notes
@@ -123,3 +125,27 @@ def test_a_note_is_kept(app_on: AppOn, two: Settings) -> None:
     run = next(run for run in list_runs(two) if run.name == "run-old")
     assert [note.text for note in notes(run)] == ["<b>good</b> in *towns*"]
     assert services().settings.workspace == two.workspace
+
+
+def test_captions_are_learnt_from_the_page(app_on: AppOn, two: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "_start", lambda _self, job: job)
+    folder = two.datasets / "landscape"
+    chips = int(json.loads((folder / "dataset.json").read_text())["chips"])
+    page = at(app_on(two.workspace), run="run-done")
+    assert "Captions" not in texts(page)  # the data set has none
+    pd.DataFrame({"caption": ["a lake"] * chips}).to_parquet(folder / "labels.parquet")
+    page = click(page.run(), "Learn captions")
+    assert not page.exception
+    assert "Being learnt: Captions" in texts(page)
+    assert not [button for button in page.button if button.label.startswith("Learn captions")]
+    job = services().jobs.store.live()[0]
+    assert (job.kind, job.spec["captions_of"]) == ("caption", "run-done")
+    services().jobs.store.end(job.id, "done")
+    report = {
+        "run": {"bleu": 31.2, "rouge_l": 0.512}, "majority": {"bleu": 9.9, "rouge_l": 0.3}, "chips": 77, "split": "test",
+    }  # fmt: skip
+    (two.runs / "run-done" / "captions.json").write_text(json.dumps(report))
+    page = page.run()
+    assert {metric.label: metric.value for metric in page.metric}["BLEU (0 to 100)"] == "31.2"
+    assert "BLEU 9.9, ROUGE-L 0.300. Measured on 77 test chips" in texts(page)
+    assert any(button.label == "Learn captions again" for button in page.button)
