@@ -21,6 +21,8 @@ _HEIGHT = 210
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8a8a8a")
 _TOGETHER = "All data sets together"
 _AGREEMENT = "Agreement of tasks"
+_MOST_IN_PAIRS = 4
+"""Tasks whose agreement is drawn pair by pair."""
 Line = Mapping[str, Any]
 Rows = list[dict[str, Any]]
 
@@ -44,13 +46,14 @@ def draw_curves(run: Run) -> None:
         with columns[number % 2]:
             st.markdown(f"**{title}**")
             st.altair_chart(_chart(rows, unit, border, colours), alt=f"{title} over epochs")
-            if title == _AGREEMENT:
+            if title == _AGREEMENT and len(run.tasks) <= _MOST_IN_PAIRS:
                 st.html(markup.swatches([(colour, name) for name, colour in _pair_colours(rows).items()]))
     if border:
         st.caption("The dashed line ends the first stage, in which only the heads learn.")
     if any(line.get("conflicts") for line in history):
         st.caption(
-            "Agreement of two tasks: the cosine between their gradients on shared layers; below 0 they pull against each other."
+            "Agreement: the cosine between two tasks' gradients on shared layers, of many tasks the mean of each with the others; below 0 "
+            "they pull against each other."
         )
     last = history[-1]
     left_text = f" · {duration(last['eta_seconds'])} left" if last.get("eta_seconds") and not run.done else ""
@@ -121,9 +124,9 @@ def _sharing(tasks: Sequence[Task], history: Sequence[Line]) -> list[tuple[str, 
     ]
     by_task = pd.DataFrame(weights, columns=["epoch", "curve", "value"]).groupby("curve")["value"]
     agreement: Rows = [
-        {"epoch": _epoch(line), "curve": " and ".join(labels.get(n, n) for n in pair.split("|")), "value": value}
+        {"epoch": _epoch(line), "curve": who, "value": value}
         for line in history
-        for pair, value in (line.get("conflicts") or {}).items()
+        for who, value in _agreement(line.get("conflicts") or {}, labels).items()
     ]
     found = []
     if (by_task.nunique() > 1).any():
@@ -131,6 +134,16 @@ def _sharing(tasks: Sequence[Task], history: Sequence[Line]) -> list[tuple[str, 
     if agreement:
         found.append((_AGREEMENT, agreement, "cosine, -1 to 1"))
     return found
+
+
+def _agreement(cosines: Mapping[str, float], labels: Mapping[str, str]) -> dict[str, float]:
+    """Of each pair of tasks; where these are too many to tell apart, of each task with all others in the mean."""
+    pairs = {pair: tuple(labels.get(name, name) for name in pair.split("|")) for pair in cosines}
+    if len(labels) <= _MOST_IN_PAIRS:
+        return {" and ".join(pairs[pair]): value for pair, value in cosines.items()}
+    names = dict.fromkeys(name for pair in pairs.values() for name in pair)
+    of = {name: [value for pair, value in cosines.items() if name in pairs[pair]] for name in names}
+    return {name: sum(values) / len(values) for name, values in of.items()}
 
 
 def _pair_colours(rows: Rows) -> dict[str, str]:

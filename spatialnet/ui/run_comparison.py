@@ -34,7 +34,7 @@ def comparison(runs: Sequence[Run]) -> None:
     rows = []
     for each in found.differences:
         values = {titles[i]: str(value) for i, value in enumerate(each.values)}
-        rows.append({"Field": each.field, **values, "What it means": each.text})
+        rows.append({"Field": each.field, **values, "What it means": each.text.replace("`", "")})
     st.dataframe(pd.DataFrame(rows), hide_index=True)
 
 
@@ -63,12 +63,16 @@ def _cell(value: Measured | None, best: bool, clear: bool) -> str:
 
 
 def _intervals(found: Comparison, titles: Sequence[str]) -> None:
+    several = len({row.dataset for row in found.rows}) > 1
     rows = []
     for row in found.rows:
+        where = f", {row.dataset}" if several else ""
         for title, value in zip(titles, row.values, strict=True):
             if value is not None and value.low is not None and row.metric not in ("mae", "rmse"):
                 ends = {"value": value.value, "low": value.low, "high": value.high}
-                rows.append({"task": f"{row.label}, {METRIC_NAMES.get(row.metric, row.metric)}", "run": title, **ends})
+                rows.append(
+                    {"task": f"{row.label}, {METRIC_NAMES.get(row.metric, row.metric)}{where}", "run": title, **ends}
+                )
     if not rows:
         return
     base = alt.Chart(pd.DataFrame(rows)).encode(

@@ -86,7 +86,7 @@ def _list(runs: list[Run]) -> None:
     )  # fmt: skip
     ticked = [shown[row] for row in answer["selection"]["rows"] if row < len(shown)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width=520):
+        with st.container(width=400):
             more = st.multiselect(
                 "Runs to open or compare", [run.name for run in shown], default=[run.name for run in ticked],
                 format_func=lambda name: next(f"{run.title} · {run.name}" for run in runs if run.name == name),

@@ -31,8 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_a_deep_link_on_a_fresh_server_shows_the_whole_app_and_soon_the_scene(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/map")
     menu = page.get_by_test_id("stSidebarNavLink")
-    expect(menu).to_contain_text(["Home", "Map", "Label", "Train", "Data sets"], timeout=60_000)
-    assert menu.count() == 5
+    expect(menu).to_contain_text(["Home", "Map", "Label", "Train", "Runs", "Ablations", "Data sets"], timeout=60_000)
+    assert menu.count() == 7
     expect(page.get_by_role("heading", name="Map")).to_be_visible()
     frame = map_frame(page)
     frame.wait_for_function("document.querySelectorAll('img.leaflet-tile-loaded').length > 3", timeout=60_000)
@@ -126,19 +126,19 @@ def test_retraining_changes_the_map(server: Server, page: Page) -> None:
     picture(page, "changed")
 
 
-@pytest.mark.parametrize("name", ["", "map", "label", "train", "datasets"])
+@pytest.mark.parametrize("name", ["", "map", "label", "train", "runs", "ablations", "datasets"])
 def test_every_page_opens_by_its_address(server: Server, page: Page, name: str) -> None:
     page.goto(f"{server.url}/{name}")
     settle(page, 1500)
     expect(page.locator("h1").first).to_be_visible(timeout=60_000)
-    if name in ("train", "datasets"):
+    if name in ("train", "runs", "datasets"):
         picture(page, name)
 
 
 def test_all_pages_work_at_1024_pixels_and_in_the_dark(server: Server, page: Page) -> None:
     page.set_viewport_size({"width": 1024, "height": 768})
     page.emulate_media(color_scheme="dark")
-    for name in ("", "map", "label", "train", "datasets"):
+    for name in ("", "map", "label", "train", "runs", "ablations", "datasets"):
         page.goto(f"{server.url}/{name}")
         settle(page, 1000)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
