@@ -20,7 +20,7 @@ from spatialnet.tasks import UNKNOWN_CLASS, Task
 MOST_ROUNDS = 60
 """L-BFGS rounds at most; in coordinates in which the problem is about round, 15 are usual."""
 
-TOLERANCE = 1e-5
+TOLERANCE = 3e-5
 """The fit is done when another round is expected to lower the loss by less than this, per known target."""
 
 _PAIRS = 10
