@@ -29,8 +29,8 @@ examples:
   and when all are done {name} --scenes list.csv --out {out} --finish
 
 Shards share nothing but the folder --out, which all machines see under one path. Each may be killed and started again at any time.
-Results are the same bytes however many shards made them. With SPATIALNET_RAY set, the command without --shard runs on that
-cluster.
+On processors of one kind, results are the same bytes however many shards made them; a GPU rounds differently. With
+SPATIALNET_RAY set, the command without --shard runs on that cluster.
 """
 
 

@@ -57,7 +57,11 @@ def add_training_commands(commands: argparse._SubParsersAction[argparse.Argument
     train.add_argument("--epochs", type=int)
     train.add_argument("--seed", type=int)
     train.add_argument("--no-corrections", action="store_true", help="leave people's corrections out")
-    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index> (default: auto)")
+    train.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:<index>, or ray: the cluster in SPATIALNET_RAY (default: auto)",
+    )
     train.add_argument(
         "--priority", choices=list(_LEVELS), default=PRIORITIES[0], help="who goes first where several jobs wait"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -10,19 +11,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spatialnet.errors import ClusterUnavailable, PredictionRefused, SpatialNetError
-from spatialnet.jobs.ray_engine import check_address, run_on_ray, train_on_ray
+from spatialnet.jobs.ray_engine import check_address, run_on_ray
+from spatialnet.jobs.requests import request_training
 from spatialnet.recipe import Recipe
-from spatialnet.runs import create_run, open_run
+from spatialnet.runs import open_run
 from spatialnet.shards.manifest import Manifest, read_manifest
-from spatialnet.shards.request import chips_manifest, scenes_manifest
+from spatialnet.shards.request import scenes_manifest
 from spatialnet.shards.run import finish, run_shard
+from tests.jobs.conftest import HereJobs
 
 ray = pytest.importorskip("ray")
 
@@ -154,11 +159,11 @@ def bytes_of(found):
     return {item: {role: path.read_bytes() for role, path in files.items()} for item, files in found.items()}
 
 
-def prepared(folder, finished, landscape, **options) -> Manifest:
+def prepared(folder, finished, landscape, kind="predict", **options) -> Manifest:
     scene = landscape.scene_path(landscape.places[0]["name"], "landsat7")
     names = ("a", "b")
     run = open_run(finished, "run-done")
-    manifest = scenes_manifest(folder, "predict", run, {name: {"landsat7": scene} for name in names}, **options)
+    manifest = scenes_manifest(folder, kind, run, {name: {"landsat7": scene} for name in names}, **options)
     manifest.publish()
     return manifest
 
@@ -181,43 +186,42 @@ def test_a_worker_that_is_lost_costs_nothing(cluster, tmp_path, finished, landsc
     assert bytes_of(finish(there)) == bytes_of(finish(here))
 
 
-def test_a_cluster_embeds_the_chips_of_a_data_set(cluster, tmp_path, finished, landscape):
-    chips = chips_manifest(tmp_path / "chips", open_run(finished, "run-done"), landscape)
-    chips.publish()
-    assert run_on_ray(chips, cluster.address)
-    assert len(np.load(finish(chips)["landscape"]["features"])) == len(landscape)
-
-
-def test_two_workers_of_a_cluster_train_one_run(cluster, landscape, settings):
+def test_a_job_trains_on_two_workers_and_holds_no_device_here(cluster, settings, engine, in_workspace):
     cluster.wait_for_workers()
+    jobs = HereJobs(replace(settings, ray=cluster.address), engine)
     recipe = Recipe(name="two workers", preset="nano", patch=8, epochs=2, batch_size=64)
-    info = {
-        "title": "two workers", "dataset": "landscape", "fingerprint": landscape.fingerprint, "label_version": 0, "parent": "",
-        "tasks": [task.to_dict() for task in landscape.tasks],
-    }  # fmt: skip
-    run = create_run(settings, info, recipe.to_toml())
-    lines = []
-    summary = train_on_ray(run.folder, [landscape.folder], cluster.address, workers=2, heartbeat=lines.append)
-    assert summary["state"] == "finished"
-    assert (run.folder / "model.safetensors").exists()
+    with (settings.locks / "cpu.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another job computes here all the time
+        job = request_training(jobs, in_workspace, recipe, label_version=0, device="ray")
+    assert job.state == "done", jobs.log(job.id)
+    assert job.device is None
+    run = open_run(settings, str(job.spec["run"]))
     assert [line["epoch"] for line in run.history() if "validation" in line] == [1, 2]
-    assert lines
+    assert run.report["training"]["state"] == "finished"
+    assert (run.folder / "predictions.parquet").exists()
 
 
-def test_what_a_shard_says_when_it_gives_up_is_told(cluster, tmp_path, finished, landscape):
-    manifest = prepared(tmp_path / "out", finished, landscape)
-    path = manifest.state / "manifest.json"
+def test_a_cluster_embeds_until_it_is_stopped_and_work_that_fails_beside_it_is_told(
+    cluster, tmp_path, finished, landscape
+):
+    broken = prepared(tmp_path / "broken", finished, landscape)
+    path = broken.state / "manifest.json"
     path.write_text(path.read_text().replace("landsat7.tif", "none.tif"))
-    with pytest.raises(SpatialNetError, match=r"There is no file 'none\.tif'"):
-        run_on_ray(read_manifest(manifest.folder), cluster.address)
+    embedded = prepared(tmp_path / "out", finished, landscape, kind="embed", stride=4)
 
+    def fail() -> None:
+        with pytest.raises(SpatialNetError, match=r"There is no file 'none\.tif'"):
+            run_on_ray(read_manifest(broken.folder), cluster.address)
 
-def test_work_on_a_cluster_can_be_stopped(cluster, tmp_path, finished, landscape):
-    manifest = prepared(tmp_path / "out", finished, landscape, stride=4)
-    assert not run_on_ray(manifest, cluster.address, should_stop=lambda: manifest.done() > 0)
-    assert manifest.done() < len(manifest.units)
+    with ThreadPoolExecutor(1) as beside:
+        failed = beside.submit(fail)
+        assert not run_on_ray(embedded, cluster.address, should_stop=lambda: embedded.done() > 0)
+        failed.result()
+    assert 0 < embedded.done() < len(embedded.units)
     with pytest.raises(PredictionRefused, match="still to be done"):
-        finish(manifest)
+        finish(embedded)
+    run_shard(embedded, 1, 1)  # goes on from what the cluster did
+    assert all(len(np.load(files["features"])) for files in finish(embedded).values())
 
 
 # A cluster that is not there
