@@ -26,8 +26,9 @@ def draw_form(data: PackedChips) -> None:
         "Recipe to take apart", [*runs, ""], format_func=lambda name: _run_text(runs, name), key="ablation.recipe",
         help="Every part is taken out of this recipe, one at a time. All runs have its epochs and see the same chips.",
     )  # fmt: skip
-    questions = st.multiselect(
-        "Questions", list(QUESTIONS), list(DEFAULT_QUESTIONS), format_func=QUESTIONS.__getitem__, key="ablation.questions",
+    questions = st.pills(
+        "Questions", list(QUESTIONS), selection_mode="multi", default=list(DEFAULT_QUESTIONS), format_func=QUESTIONS.__getitem__,
+        key="ablation.questions", wrap=True,
     )  # fmt: skip
     seeds = st.number_input(
         "Seeds", 1, MAX_SEEDS, 3, key="ablation.seeds", help="Everything is trained this often; the intervals need at least two."
@@ -36,7 +37,7 @@ def draw_form(data: PackedChips) -> None:
         "Linear controls", True, key="ablation.controls", help="Logistic regression on band statistics and on frozen features."
     )  # fmt: skip
     paper = st.toggle(
-        "The paper's code as published", False, key="ablation.paper",
+        "The paper's code", False, key="ablation.paper",
         help="512 wide, 12 blocks, 256 px, 50 epochs: with its own budget, and slow without a GPU.",
     )  # fmt: skip
     try:

@@ -29,7 +29,7 @@ _EMPTY = (
 def draw() -> None:
     """Draw the page."""
     asked = _asked()
-    form, shown = st.columns([1, 2.4], gap="large")
+    form, shown = st.columns([1, 2], gap="large")
     with form:
         data = pick_dataset()
         if data is None:

@@ -31,7 +31,7 @@ def draw_curves(run: Run) -> None:
     """Draw the curves of a run, live while it trains, and its metrics once it is done."""
     history = run.history()
     if not history:
-        st.caption("The first report comes within seconds of the start.")
+        st.caption("No report yet. The first comes within seconds of the start.")
         return
     colours = {task.label: _COLOURS[number % len(_COLOURS)] for number, task in enumerate(run.tasks)}
     charts = [

@@ -43,10 +43,10 @@ def _card(label: str, values: dict[str, Any]) -> None:
     margin, main = values["margin"], values["run"]
     unclear = margin["low"] is None or margin["low"] <= 0 <= margin["high"]
     with st.container(border=True):
-        title = f"{label}: {METRIC_NAMES.get(values['metric'], values['metric'])}"
-        st.markdown(plain(title))  # unlike the metric's own label it wraps
+        metric = METRIC_NAMES.get(values["metric"], values["metric"])
+        st.markdown(plain(f"{label}: {metric}"))  # unlike the metric's own label it wraps
         st.metric(
-            title, f"{main['value']:.3f}",
+            metric, f"{main['value']:.3f}",
             f"{margin['value']:+.3f}" + ", may be chance" * unclear, delta_color="off" if unclear else "normal",
             delta_arrow="off" if unclear else "auto", label_visibility="collapsed",
         )  # fmt: skip

@@ -44,7 +44,7 @@ def test_home_shows_progress_and_then_metrics_beside_baselines(server: Server, p
     expect(page.get_by_text(re.compile("Current run"))).to_be_visible(timeout=600_000)
     settle(page)
     for name in ("Land use: macro F1", "Object presence: mean average precision", "Rural or urban: balanced accuracy"):
-        expect(page.get_by_text(name)).to_be_visible()
+        expect(page.get_by_text(name, exact=True)).to_be_visible()  # the notice names it in a sentence
     expect(page.get_by_text(re.compile("n = 385 chips")).first).to_be_visible()
     picture(page, "home")
 

@@ -67,7 +67,7 @@ def test_the_form_starts_what_it_says(app_on: AppOn, pictures: Path, monkeypatch
     monkeypatch.setattr(Jobs, "_start", lambda _, job: job)
     page = opened(app_on(pictures), "ablations")
     page = page.number_input(key="ablation.seeds").set_value(2).run()
-    page = page.multiselect(key="ablation.questions").set_value(["augmentation"]).run()
+    page = page.pills(key="ablation.questions").set_value(["augmentation"]).run()
     assert any(caption.value.startswith("4 trainings") for caption in page.caption)
     page = page.button(key="ablation.start").click().run()
     assert not page.exception
@@ -82,6 +82,6 @@ def test_the_form_starts_what_it_says(app_on: AppOn, pictures: Path, monkeypatch
 def test_nothing_to_compare_is_a_sentence_and_nothing_starts(app_on: AppOn, pictures: Path) -> None:
     page = opened(app_on(pictures), "ablations")
     page = page.toggle(key="ablation.controls").set_value(False).run()
-    page = page.multiselect(key="ablation.questions").set_value(["sensors"]).run()
+    page = page.pills(key="ablation.questions").set_value(["sensors"]).run()
     assert "Nothing is left to compare" in page.error[0].value.replace("\\", "")
     assert not [button for button in page.button if button.label == "Start"]
