@@ -37,6 +37,13 @@ def test_time_follows_epochs_and_the_measured_rate(settings, landscape):
     assert estimate_seconds(longer, landscape, runs) == pytest.approx(START_SECONDS + 20 * chips / 50)
 
 
+def test_a_further_data_set_adds_its_chips(settings, landscape):
+    recipe = Recipe(preset="nano", epochs=10)
+    runs = [run_of(settings, recipe, [{"chips_per_second": 50}])]
+    alone = estimate_seconds(recipe, landscape, runs) - START_SECONDS
+    assert estimate_seconds(recipe, landscape, runs, [landscape]) == pytest.approx(START_SECONDS + 2 * alone)
+
+
 def test_a_larger_network_takes_longer(settings, landscape):
     runs = [run_of(settings, Recipe(preset="tiny"), [{"chips_per_second": 50}])]
     nano, tiny, small = (estimate_seconds(Recipe(preset=p), landscape, runs) for p in ("nano", "tiny", "small"))

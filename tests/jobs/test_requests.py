@@ -1,6 +1,6 @@
 import pytest
 
-from spatialnet.errors import JobRefused, NotEnoughDisk
+from spatialnet.errors import JobRefused, NotEnoughDisk, RecipeInvalid
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.requests import newest_done, request_first_run, request_sample, request_training
 from spatialnet.recipe import Recipe
@@ -95,3 +95,18 @@ def test_a_run_is_not_carried_on_over_another_split(waiting, in_workspace):
         request_training(waiting, in_workspace, Recipe(name="again", parent=parent.name), label_version=1)
     write_json(parent.folder / "run.json", parent.info | {"dataset": "elsewhere", "fingerprint": "0" * 16})
     request_training(waiting, in_workspace, Recipe(name="again", parent=parent.name), label_version=1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        (Recipe(tasks=("ships",)), "names a task 'ships', which the data does not have; it has land_use"),
+        (Recipe(task_weights=(("ships", 2.0),)), "names a task 'ships'"),
+        (Recipe(sensors=("radar",)), "names a sensor 'radar', which the data does not have; it has landsat7"),
+    ],
+)
+def test_a_recipe_that_names_what_the_data_does_not_have_starts_nothing(waiting, in_workspace, recipe, sentence):
+    with pytest.raises(RecipeInvalid, match=sentence):
+        request_training(waiting, in_workspace, recipe, label_version=0)
+    assert not list_runs(waiting.settings)
+    assert not waiting.store.all()
