@@ -67,7 +67,9 @@ def pick_run(data: PackedChips) -> Run | None:
     first = now.name if now is not None and now.name in runs else next(iter(runs))
     texts = {name: f"{run.title} · {when(run.created_at)}" for name, run in runs.items()}
     # The current run stands first, which is what the picker begins with.
-    return runs[pick("Run", {first: f"{texts[first]} · current"} | {n: t for n, t in texts.items() if n != first}, "run")]
+    return runs[
+        pick("Run", {first: f"{texts[first]} · current"} | {n: t for n, t in texts.items() if n != first}, "run")
+    ]
 
 
 def pick_task(tasks: Sequence[Task]) -> Task:

@@ -16,7 +16,14 @@ from spatialnet.summary import chip_summary
 from spatialnet.ui.markup import plain
 
 AppOn = Callable[[Path], AppTest]
-PAGES = {"home": "SpatialNet", "map": "Map", "label": "Label", "train": "Train", "ablations": "Ablations", "datasets": "Data sets"}
+PAGES = {
+    "home": "SpatialNet",
+    "map": "Map",
+    "label": "Label",
+    "train": "Train",
+    "ablations": "Ablations",
+    "datasets": "Data sets",
+}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
