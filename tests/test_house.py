@@ -85,7 +85,7 @@ def test_no_file_has_a_name_that_says_nothing():
 
 def test_tests_mirror_the_rooms():
     for folder in (REPOSITORY / "tests").iterdir():
-        if folder.is_dir() and folder.name not in ("pages", "browser", "__pycache__"):
+        if folder.is_dir() and folder.name not in ("pages", "browser", "benchmarks", "__pycache__"):
             assert (REPOSITORY / "spatialnet" / folder.name).is_dir(), folder.name
     for room in ROOMS:
         if room.name not in ("migrations", "ui"):  # tests/test_database.py; tests/pages and tests/browser
