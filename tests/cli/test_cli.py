@@ -142,7 +142,7 @@ def test_errors_on_a_full_workspace_are_one_sentence(full, capsys, tmp_path, wri
     six, wrong_bands = write_scene("six.tif"), write_scene("three.tif", np.ones((3, 40, 48), np.uint8))
     out = ["--out", str(tmp_path / "maps")]
     for arguments, said in (
-        (["train", "--epochs", "0"], "epochs is 0; it must be between 1"),
+        (["train", "--epochs", "0"], "epochs and head_epochs are both 0"),
         (["train", "--preset", "huge"], "no preset 'huge'"),
         (["train", "--name", ""], "1 to 120 characters"),
         (["train", "--recipe", str(tmp_path / "none.toml")], "none.toml cannot be read"),
