@@ -3,7 +3,7 @@
 Figures:
     two_over_one   throughput of two processes over that of one, by the clock, from when all of a side's processes have
                    imported what they need to the finished GeoTIFFs: loading the model, reading, predicting, the rows that both
-                   compute, and putting together count on both sides; starting Python does not (target 1.8)
+                   compute, and putting together count on both sides; starting and ending Python do not (target 1.8)
     identical      1 where all files of both sides are the same bytes, else 0 (target 1)
 
 The sides take turns, in another order each round; the value is the middle round's. The scene has 13 bands; the model is
@@ -18,8 +18,10 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 
 import numpy as np
 import rasterio
@@ -34,7 +36,7 @@ from spatialnet.shards.request import scenes_manifest
 from spatialnet.shards.run import finish, run_shard
 from spatialnet.tasks import Task
 
-HEIGHT, WIDTH, CHIP = 2048, 768, 64
+HEIGHT, WIDTH, CHIP = 4096, 768, 64
 ROUNDS = 3
 SENSOR = "sentinel2_l1c"
 
@@ -100,12 +102,16 @@ def _timed(manifest: Manifest, processes: int) -> tuple[float, dict[str, Path]]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     ready.wait(_PATIENCE)
     start = time.monotonic()
+    with suppress(BrokenBarrierError):  # a process that fails breaks it
+        ready.wait(_PATIENCE)
+    worked = time.monotonic() - start
     for shard in shards:
         shard.join()
     if any(shard.exitcode for shard in shards):
         raise CannotRun("a process of the prediction failed; its message stands above")
+    start = time.monotonic()
     files = finish(manifest)["scene"]
-    return time.monotonic() - start, files
+    return worked + time.monotonic() - start, files
 
 
 def _shard(folder: Path, number: int, shards: int, ready: Barrier) -> None:
@@ -114,7 +120,12 @@ def _shard(folder: Path, number: int, shards: int, ready: Barrier) -> None:
     torch.set_num_threads(1)
     manifest = read_manifest(folder)
     ready.wait(_PATIENCE)
-    run_shard(manifest, number, shards, device="cpu")
+    try:
+        run_shard(manifest, number, shards, device="cpu")
+    except BaseException:
+        ready.abort()
+        raise
+    ready.wait(_PATIENCE)
 
 
 def _run(folder: Path) -> Run:

@@ -102,7 +102,8 @@ def cog_writer(
     profile = {
         "driver": "GTiff", "photometric": "MINISBLACK", "count": count, "height": like.height,
         "width": like.width, "dtype": dtype, "crs": None if like.crs is None else named_crs(like.crs),
-        "transform": like.transform, "nodata": nodata, "tiled": True, "compress": "DEFLATE", "BIGTIFF": "IF_SAFER",
+        "transform": like.transform, "nodata": nodata, "tiled": True, "BIGTIFF": "IF_SAFER",
+        "compress": "DEFLATE", "zlevel": 1,  # it is read once, by the copy, and removed
     }  # fmt: skip
     try:
         with _writing(path, like.width * like.height * count * np.dtype(dtype).itemsize):
@@ -129,8 +130,9 @@ def copy_to_cog(source: str, path: Path) -> None:
         size = opened.width * opened.height * opened.count * np.dtype(opened.dtypes[0]).itemsize
     with _writing(path, size), replacing(path) as partial:
         rasterio.shutil.copy(
-            source, partial, driver="COG", compress="DEFLATE", predictor="YES", overview_resampling="NEAREST"
-        )
+            source, partial, driver="COG", compress="DEFLATE", predictor="YES", overview_resampling="NEAREST",
+            num_threads="ALL_CPUS",  # the bytes are the same with any number
+        )  # fmt: skip
         _check_whole(partial)
 
 
