@@ -257,6 +257,7 @@ def _torchgeo(loader: DataLoader[Any]) -> tuple[list[float], torch.nn.Module] | 
         model="vit_tiny_patch16_224", in_channels=13, num_classes=CLASSES, lr=RECIPE.learning_rate
     )
     task.model = _timm()  # TorchGeo builds 224 px and 16 px patches only
+    task.monitor = "train_loss"  # its schedule looks at the validation's, and there is none in between on any side
     marks = []
 
     class Clock(lightning.Callback):
