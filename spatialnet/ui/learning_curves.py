@@ -20,6 +20,7 @@ _HEIGHT = 210
 # Okabe and Ito's colours without black and yellow, which vanish on one of the two grounds.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8a8a8a")
 _TOGETHER = "All data sets together"
+_SUM = "All tasks"
 _AGREEMENT = "Agreement of tasks"
 _MOST_IN_PAIRS = 4
 """Tasks whose agreement is drawn pair by pair."""
@@ -34,8 +35,11 @@ def draw_curves(run: Run) -> None:
         st.caption("No report yet. The first comes within seconds of the start.")
         return
     colours = {task.label: _COLOURS[number % len(_COLOURS)] for number, task in enumerate(run.tasks)}
+    losses = _losses(run.tasks, history)
+    if any(row["curve"] == _SUM for row in losses):
+        colours[_SUM] = _COLOURS[-1]
     charts = [
-        ("Training loss", _losses(run.tasks, history), "loss"),
+        ("Training loss", losses, "loss"),
         *_validation(run, history),
         *_sharing(run.tasks, history),
     ]
@@ -81,7 +85,7 @@ def _losses(tasks: Sequence[Task], history: Sequence[Line]) -> Rows:
     return [
         {"epoch": _epoch(line), "curve": labels.get(name, name), "value": value}
         for line in history
-        for name, value in (line.get("losses") or {"All tasks": line["loss"]}).items()
+        for name, value in (line.get("losses") or {_SUM: line["loss"]}).items()
     ]
 
 
@@ -159,8 +163,8 @@ def _chart(rows: Rows, unit: str, border: float | None, colours: Mapping[str, st
     tips = ["curve:N", *(["metric:N"] if "metric" in frame else [])]
     dots = alt.OverlayMarkDef(size=18) if len(frame) <= 40 * len(names) else False
     lines = alt.Chart(frame).mark_line(point=dots).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
-        y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)),
+        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="~g")),
+        y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False), axis=alt.Axis(format=".3~g")),
         color=alt.Color("curve:N", scale=alt.Scale(domain=names, range=[shown[name] for name in names]), legend=None),
         tooltip=[*tips, alt.Tooltip("epoch:Q", format=".1f"), alt.Tooltip("value:Q", format=".4f")],
     )  # fmt: skip

@@ -87,8 +87,9 @@ def duration(seconds: float) -> str:
 
 
 def when(timestamp: float) -> str:
-    """Day and time of this machine; unlike `ago` it stays the same, so it may stand in a picker's options."""
-    return time.strftime("%d %b %H:%M", time.localtime(timestamp))
+    """Day and time of this machine, with the year where it is another; unlike `ago` it may stand in a picker's options."""
+    then = time.localtime(timestamp)
+    return time.strftime("%d %b %H:%M" if then.tm_year == time.localtime().tm_year else "%d %b %Y %H:%M", then)
 
 
 def ago(timestamp: float) -> str:

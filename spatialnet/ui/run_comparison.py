@@ -79,7 +79,7 @@ def _intervals(found: Comparison, titles: Sequence[str]) -> None:
         y=alt.Y("run:N", title=None, sort=list(titles), axis=alt.Axis(labelLimit=220)),
         color=alt.Color("run:N", legend=None, sort=list(titles)),
     )
-    x = alt.X("low:Q", title="value and 95 % interval", scale=alt.Scale(zero=False))
+    x = alt.X("low:Q", title="value and 95 % interval", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
     chart = alt.layer(
         base.mark_rule(strokeWidth=3).encode(x=x, x2="high:Q"),
         base.mark_point(filled=True, size=90).encode(x="value:Q"),

@@ -37,11 +37,8 @@ def detail(run: Run, runs: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(run.title), anchor=False, width="content")
         st.badge(plain(marks(run)), color="green" if run.done else "gray")
-    st.caption(
-        plain(
-            f"{run.name} · started {when(run.created_at)} · {run.info.get('preset', '')} · {run.info.get('weights', '')}"
-        )
-    )
+    known = (run.name, f"started {when(run.created_at)}", run.info.get("preset"), run.info.get("weights"))
+    st.caption(plain(" · ".join(str(part) for part in known if part)))
     actions(run)
     left, right = st.columns([1.4, 1], gap="large")
     with left:
