@@ -12,12 +12,19 @@ import torch
 from torch import Tensor
 
 from spatialnet.errors import ExplanationFailed
-from spatialnet.explain import attention_rollout, gradient_attention, integrated_gradients, occlusion
+from spatialnet.explain import (
+    attention_rollout,
+    corrected_gradient,
+    gradient_attention,
+    integrated_gradients,
+    occlusion,
+)
 from spatialnet.explain.methods import METHODS
 from spatialnet.explain.question import Evidence, Question, ask, left_as_found
 from spatialnet.model import SpatialNetViT
 
 EXPLAINERS: dict[str, Callable[[Question], Evidence]] = {
+    "corrected_gradient": corrected_gradient.explain,
     "occlusion": occlusion.explain,
     "integrated_gradients": integrated_gradients.explain,
     "gradient_attention": gradient_attention.explain,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
-from torch.nn import functional as F
 
+from spatialnet.explain.pixels import on_chip, shares
 from spatialnet.explain.question import Evidence, Question
 
 STEPS = (32, 64, 128, 256)
@@ -57,8 +57,8 @@ def explain(question: Question) -> Evidence:
         "completeness_error": error.tolist(),
         "complete": (error <= COMPLETE).tolist(),
     }
-    pixels = torch.stack([_on_chip(tensor.sum(1), question.size) for tensor in found]).sum(0)
-    return Evidence(pixels, logits, _shares(question, found), info)
+    pixels = torch.stack([on_chip(tensor.sum(1), question.size) for tensor in found]).sum(0)
+    return Evidence(pixels, logits, shares(question.sensors, found), info)
 
 
 def _integrate(question: Question, steps: int) -> tuple[Tensor, ...]:
@@ -72,18 +72,3 @@ def _integrate(question: Question, steps: int) -> tuple[Tensor, ...]:
         internal_batch_size=max(INTERNAL_BATCH, question.batch),
     )
     return tuple(tensor.detach().float() for tensor in attributions)
-
-
-def _on_chip(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """A sensor's map on the chip's pixels; a sensor of another pixel size keeps its sum."""
-    if tuple(values.shape[-2:]) == size:
-        return values
-    share = values.shape[-2] * values.shape[-1] / (size[0] * size[1])
-    return F.interpolate(values[:, None], size=size, mode="area")[:, 0] * share
-
-
-def _shares(question: Question, found: list[Tensor]) -> dict[str, Tensor]:
-    """Absolute evidence per band as a share of that of all bands of all sensors."""
-    weights = [tensor.abs().sum((-2, -1)) for tensor in found]
-    total = torch.cat(weights, 1).sum(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    return {name: weight / total for name, weight in zip(question.sensors, weights, strict=True)}

@@ -35,6 +35,16 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(
+            "corrected_gradient",
+            "Corrected gradient",
+            "What each pixel brought to the score, in one pass back through the model that holds attention, normalisation and "
+            "gates as they were for this chip. For (positive) or against (negative) the class, per pixel and band. Fast.",
+            signed=True,
+            class_specific=True,
+            bands=True,
+            cost=1.1,
+        ),
+        Method(
             "occlusion",
             "Occlusion",
             "Covers one patch after another with the training mean and notes how far the score falls. "

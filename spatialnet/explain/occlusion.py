@@ -10,6 +10,7 @@ from captum.attr import FeatureAblation, Occlusion
 from torch import Tensor
 from torch.nn import functional as F
 
+from spatialnet.explain.pixels import divided
 from spatialnet.explain.question import Evidence, Question
 
 FORWARD_BATCH = 64
@@ -29,8 +30,7 @@ def explain(question: Question) -> Evidence:
         falls = _falls(question, at_once)
         pixels = torch.stack([_on_chip(fall[:, 0], question.size) for fall in falls]).sum(0)
         weights = [fall.abs() for fall in _band_falls(question, at_once)]
-        total = torch.cat(weights, 1).sum(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    bands = {name: weight / total for name, weight in zip(question.sensors, weights, strict=True)}
+    bands = divided(question.sensors, weights)
     info = {
         "unit": "fall of the score when the patch is covered",
         "baseline": "training mean of each band",

@@ -101,7 +101,7 @@ def test_occlusion_of_a_linear_model_is_the_sum_of_the_patch():
     np.testing.assert_allclose(found.bands["rgb"], falls / falls.sum(1, keepdim=True), atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion"])
+@pytest.mark.parametrize("method", ["corrected_gradient", "integrated_gradients", "occlusion"])
 def test_sensors_presence_and_ground_distance_reach_the_model(method):
     model = Linear(("rgb", "sentinel1"))
     images = {"sentinel1": torch.randn(2, 2, 4, 4), "rgb": torch.randn(2, 3, 4, 4)}
@@ -109,7 +109,7 @@ def test_sensors_presence_and_ground_distance_reach_the_model(method):
     gsd = torch.tensor([1.0, 3.0])
     found = attribute(model, images, "sum", 0, method, present=present, gsd=gsd)
     parts = {name: (pixels * model.weights[name][0]).sum((1, 2, 3)) for name, pixels in images.items()}
-    total = found.values.sum((1, 2)) / (1 if method == "integrated_gradients" else 4)  # each patch has 4 pixels
+    total = found.values.sum((1, 2)) / (1 if method != "occlusion" else 4)  # each patch has 4 pixels
     assert total[0] == pytest.approx(float(parts["rgb"][0] + parts["sentinel1"][0]), abs=1e-4)
     assert total[1] == pytest.approx(float(parts["rgb"][1]) * 3, abs=1e-4)
     assert found.bands["sentinel1"][1].max() < 1e-5
@@ -240,7 +240,7 @@ def test_it_works_in_inference_mode_and_with_frozen_weights(two_sensors, method)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": "lrp"}, "Choose one of occlusion"),
+        ({"method": "lrp"}, "Choose one of corrected_gradient"),
         ({"task": "nothing"}, "Choose one of use, yes"),
         ({"class_index": 3}, "classes 0 to 2"),
         ({"class_index": -1}, "classes 0 to 2"),
