@@ -7,7 +7,7 @@ Figures:
     gradient_attention_units    the same for gradient-weighted attention (target 1.15)
     rollout_units               the same for attention rollout (target 0.55)
     default_over_ig50           insertion minus deletion of the default method over that of Integrated Gradients with 50 steps, mean
-                                over chips of a model that has learnt to find one of two patterns in noise (target 1)
+                                over chips of a model that has learnt to tell an even square from noise (target 1)
     hit_rate                    how often the default method's strongest patch lies on the pattern that decides (target 0.95)
     hit_rate_randomised         the same for random weights, of five models; at most chance plus two standard errors
 
@@ -44,8 +44,10 @@ COSTS = {
 }
 
 SIDE, PATCH, SQUARE = 24, 4, 8
-LEARNT_STEPS, CHIPS, UNTRAINED = 200, 96, 5
-PATTERNS = Task("pattern", "multiclass", ("none", "first", "second"))
+STEPS, CHIPS, UNTRAINED = 200, 96, 5
+LEARNT = Task("object", "multiclass", ("none", "first", "second"))
+Chips = Callable[[int, int], tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]]
+"""Images (count, 3, side, side), classes, and where the object is that decides, from a count and a seed."""
 
 
 def run(shared: Path | None) -> Result:  # noqa: ARG001 - this one needs no shared data
@@ -62,7 +64,7 @@ def run(shared: Path | None) -> Result:  # noqa: ARG001 - this one needs no shar
             for method, (label, target) in COSTS.items() if batch > 1 else ():
                 value, spread = ratio_of_minima(seconds[method], seconds["forward and backward"])
                 figures.append(Figure(label, value, "x", "lower", target, rounds, spread))
-        figures += _faithful(rows)
+        figures += [*_faithful(rows), *_pointing(rows)]
     return Result(figures, rows)
 
 
@@ -87,43 +89,64 @@ def _sides(preset: str, size: int, batch: int) -> dict[str, Callable[[], object]
 
 
 def _faithful(rows: dict[str, str]) -> list[Figure]:
-    model, untrained = _learnt(), [_model(seed) for seed in range(UNTRAINED)]
-    images, kinds, masks = _patterns(CHIPS, seed=1)
-    with torch.inference_mode():
-        right = model(images)[PATTERNS.name].argmax(1).eq(kinds).float().mean()
+    """Deletion and insertion on even squares: a pattern is so plain that every good method marks the same patches."""
+    model = _learnt(_even_squares)
+    images, kinds, _ = _even_squares(CHIPS, 1)
     chosen = [chip for chip in range(CHIPS) if kinds[chip]]
     gains: dict[str, list[float]] = {name: [] for name in (*METHODS, "ig50")}
-    hits: dict[str, list[float]] = {"trained": [], "random": []}
     for chip in chosen:
-        one, kind = {"rgb": images[chip : chip + 1]}, int(kinds[chip])
-        for name in gains:
-            values = (
-                _ig50(model, one["rgb"], kind)
-                if name == "ig50"
-                else attribute(model, one, PATTERNS.name, kind, name).values
-            )
-            found = faithfulness(model, one, PATTERNS.name, kind, values, draws=1)
-            gains[name].append(found.insertion - found.deletion)
-        for name, network in (("trained", model), *(("random", network) for network in untrained)):
-            values = attribute(network, one, PATTERNS.name, kind, DEFAULT).values[0]
+        pixels, kind = images[chip : chip + 1], int(kinds[chip])
+        for name, found in gains.items():
+            values = _ig50(model, pixels, kind) if name == "ig50" else _values(model, pixels, kind, name)
+            measured = faithfulness(model, {"rgb": pixels}, LEARNT.name, kind, values, draws=1)
+            found.append(measured.insertion - measured.deletion)
+    rows["even squares"] = f"{_right(model, images, kinds)}; {len(chosen)} chips with one"
+    for name, found in gains.items():
+        rows[f"insertion minus deletion: {name}"] = f"{np.mean(found):.3f}"
+    ours, theirs = np.array(gains[DEFAULT]), np.array(gains["ig50"])
+    draws = _draws(len(chosen))
+    ratios = ours[draws].mean(1) / theirs[draws].mean(1)
+    value = float(ours.mean() / theirs.mean())
+    return [Figure("default_over_ig50", value, "x", "higher", 1.0, len(chosen), _ends(ratios))]
+
+
+def _pointing(rows: dict[str, str]) -> list[Figure]:
+    model = _learnt(_patterns)
+    images, kinds, masks = _patterns(CHIPS, 1)
+    chosen = [chip for chip in range(CHIPS) if kinds[chip]]
+    rows["patterns"] = f"{_right(model, images, kinds)}; {len(chosen)} chips with one"
+
+    def hits(network: SpatialNetViT) -> list[float]:
+        found = []
+        for chip in chosen:
+            values = _values(network, images[chip : chip + 1], int(kinds[chip]), DEFAULT)[0]
             cells = values.reshape(SIDE // PATCH, PATCH, SIDE // PATCH, PATCH).sum((1, 3))
             row, column = (PATCH * int(at) for at in np.unravel_index(cells.argmax(), cells.shape))
-            hits[name].append(float(masks[chip, row, column]))
-    rows["model of the patterns"] = f"{100 * float(right):.0f} % right of {CHIPS}; {len(chosen)} chips with a pattern"
-    for name, values in gains.items():
-        rows[f"insertion minus deletion: {name}"] = f"{np.mean(values):.3f}"
-    draws = np.random.default_rng(0).integers(0, len(chosen), (1000, len(chosen)))
-    ours, theirs = np.array(gains[DEFAULT]), np.array(gains["ig50"])
-    ratios = ours[draws].mean(1) / theirs[draws].mean(1)
-    chance = (SQUARE // PATCH) ** 2 / (SIDE // PATCH) ** 2
+            found.append(float(masks[chip, row, column]))
+        return found
+
+    trained, random = np.array(hits(model)), np.array([hits(_model(seed)) for seed in range(UNTRAINED)])
+    draws, chance = _draws(len(chosen)), (SQUARE / SIDE) ** 2
+    error = (chance * (1 - chance) / random.size) ** 0.5
     return [
-        Figure("default_over_ig50", ours.mean() / theirs.mean(), "x", "higher", 1.0, len(chosen), _ends(ratios)),
-        Figure("hit_rate", float(np.mean(hits["trained"])), "", "higher", 0.95, len(chosen),
-               _ends(np.array(hits["trained"])[draws].mean(1))),
-        Figure("hit_rate_randomised", float(np.mean(hits["random"])), "", "lower",
-               chance + 2 * (chance * (1 - chance) / len(hits["random"])) ** 0.5, len(hits["random"]),
-               _ends(np.array(hits["random"]).reshape(len(chosen), -1).mean(1)[draws].mean(1))),
+        Figure("hit_rate", float(trained.mean()), "", "higher", 0.95, trained.size, _ends(trained[draws].mean(1))),
+        Figure("hit_rate_randomised", float(random.mean()), "", "lower", chance + 2 * error, random.size,
+               _ends(random.mean(0)[draws].mean(1))),
     ]  # fmt: skip
+
+
+def _values(model: SpatialNetViT, pixels: torch.Tensor, kind: int, method: str) -> npt.NDArray[np.float32]:
+    return attribute(model, {"rgb": pixels}, LEARNT.name, kind, method).values
+
+
+@torch.inference_mode()
+def _right(model: SpatialNetViT, images: torch.Tensor, kinds: torch.Tensor) -> str:
+    right = model(images)[LEARNT.name].argmax(1).eq(kinds).float().mean()
+    return f"the model is right on {100 * float(right):.0f} % of {len(images)}"
+
+
+def _draws(chips: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(0).integers(0, chips, (1000, chips))
 
 
 def _ends(values: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -132,36 +155,32 @@ def _ends(values: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _ig50(model: SpatialNetViT, pixels: torch.Tensor, kind: int) -> npt.NDArray[np.float32]:
-    method = IntegratedGradients(lambda images: score(model(images)[PATTERNS.name], PATTERNS, kind))
+    method = IntegratedGradients(lambda images: score(model(images)[LEARNT.name], LEARNT, kind))
     found: torch.Tensor = method.attribute(pixels, n_steps=50, internal_batch_size=32)
     return found.sum(1).float().numpy()
 
 
 def _model(seed: int = 0) -> SpatialNetViT:
     torch.manual_seed(seed)
-    return SpatialNetViT([SENSORS["rgb"]], [PATTERNS], "nano", chip_size=SIDE, gsd_m=1.0, patch=PATCH).eval()
+    return SpatialNetViT([SENSORS["rgb"]], [LEARNT], "nano", chip_size=SIDE, gsd_m=1.0, patch=PATCH).eval()
 
 
-def _learnt() -> SpatialNetViT:
-    """A model that has learnt which of two patterns a chip holds, or none."""
+def _learnt(chips: Chips) -> SpatialNetViT:
+    """A model that has learnt which of two objects a chip holds, or none."""
     model = _model().train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, LEARNT_STEPS)
-    for step in range(LEARNT_STEPS):
-        images, kinds, _ = _patterns(32, seed=100 + step)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, STEPS)
+    for step in range(STEPS):
+        images, kinds, _ = chips(32, 100 + step)
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(images)[PATTERNS.name], kinds).backward()
+        torch.nn.functional.cross_entropy(model(images)[LEARNT.name], kinds).backward()
         optimizer.step()
         schedule.step()
     return model.eval()
 
 
-def _patterns(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]:
-    """Noise (count, 3, side, side), its class, and where the pattern is that decides it.
-
-    A pattern is as strong as the noise around it, so that only what a model has learnt can tell it from noise.
-    """
-    patterns = np.random.default_rng(0).normal(0, 1, (2, 3, SQUARE, SQUARE))
+def _noise(count: int, seed: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Noise (count, 3, side, side), a class for each, and where its object goes, on whole patches."""
     generator = np.random.default_rng(seed)
     images = generator.normal(0, 1, (count, 3, SIDE, SIDE)).astype(np.float32)
     kinds = generator.integers(0, 3, count)
@@ -169,5 +188,21 @@ def _patterns(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, npt.ND
     for chip in np.flatnonzero(kinds):
         row, column = generator.integers(0, (SIDE - SQUARE) // PATCH + 1, 2) * PATCH
         masks[chip, row : row + SQUARE, column : column + SQUARE] = True
-        images[chip][:, masks[chip]] = patterns[kinds[chip] - 1].reshape(3, -1)
+    return images, kinds, masks
+
+
+def _even_squares(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]:
+    """Noise in which one band is even over a square; which band decides the class."""
+    images, kinds, masks = _noise(count, seed)
+    for chip in np.flatnonzero(kinds):
+        images[chip, kinds[chip] - 1][masks[chip]] = 1.0
+    return torch.from_numpy(images), torch.from_numpy(kinds), masks
+
+
+def _patterns(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.bool_]]:
+    """Noise that holds one of two patterns as strong as itself, so that only a model that has learnt them can tell."""
+    patterns = np.random.default_rng(0).normal(0, 1, (2, 3, SQUARE**2))
+    images, kinds, masks = _noise(count, seed)
+    for chip in np.flatnonzero(kinds):
+        images[chip][:, masks[chip]] = patterns[kinds[chip] - 1]
     return torch.from_numpy(images), torch.from_numpy(kinds), masks
