@@ -22,7 +22,7 @@ def add_ablation_commands(commands: argparse._SubParsersAction[argparse.Argument
     """Add `ablate` to the parser."""
     ablate = commands.add_parser(
         "ablate", help="train with and without each part of a recipe, and say what each is worth",
-        description="Train a recipe with and without each of its parts, several seeds each, and compare on the blocked test "
+        description="Train a recipe with and without each of its parts, several seeds each, and compare on the test "
         "split with intervals. Every run has the same epochs and data; people's corrections are left out.",
         epilog="example: python -m spatialnet ablate --dataset raleigh --seeds 3 --arms multi-task,augmentation",
     )  # fmt: skip

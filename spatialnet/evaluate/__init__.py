@@ -1,1 +1,1 @@
-"""How good a run is: metrics on the blocked test split beside cheap baselines, with intervals."""
+"""How good a run is: metrics on the test split beside cheap baselines, with intervals."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spatialnet.evaluate.ablation import sentence
+from spatialnet.evaluate.ground import ground_sentence
 from spatialnet.tasks import Task
 
 HEAD = ("Part", "Against", "Task", "Metric", "With", "Without", "Worth", "95 % interval", "Verdict")
@@ -95,9 +96,10 @@ def measured_on(info: Mapping[str, Any]) -> str:
     )
     count = sum(len(tasks) for tasks in info["results"]["arms"].values())
     return (
-        f"Blocked test split: {info['chips']:,} chips in {info['blocks']:,} blocks of ground; {seeds} of {info['seeds']} "
+        f"Test split: {ground_sentence(info)}. {seeds} of {info['seeds']} "
         f"seed{'s' * (info['seeds'] != 1)}. Worth above zero: the part helps. Intervals hold the chance of the test ground (drawn "
-        f"blocks) and {chance}. Of {count} comparisons about {count / 20:.0f} would show a difference by luck alone."
+        f"{'chips' if info['blocks'] == info['chips'] else 'blocks'}) and {chance}. Of {count} "
+        f"comparisons about {count / 20:.0f} would show a difference by luck alone."
     )
 
 

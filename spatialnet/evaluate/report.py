@@ -1,4 +1,4 @@
-"""The report of a run: every task's main metric on the blocked test split, beside cheap controls, with intervals."""
+"""The report of a run: every task's main metric on the test split, beside cheap controls, with intervals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.evaluate.baselines import band_statistics, better_linear, majority_scores
+from spatialnet.evaluate.ground import ground
 from spatialnet.evaluate.intervals import DRAWS, LEVEL, Rows, block_draws, drawn_values, goodness, interval
 from spatialnet.metrics import metrics
 from spatialnet.tasks import Task
@@ -37,7 +38,7 @@ def evaluate_run(
             model is fitted on, as it is on band statistics.
 
     Returns:
-        JSON-ready: `split`, `chips`, `blocks`, `interval`, and per task `metric`, `chips`, `run`, `majority`,
+        JSON-ready: `split`, what `ground` gives, `interval`, and per task `metric`, `chips`, `run`, `majority`,
         `band_statistics` (each with `value`, `low`, `high`, and `all` metrics), `controls` (the same by name) and `margin`
         over the best of them with its own interval from paired draws. A value that the known targets do not define is NaN,
         its bounds None.
@@ -51,11 +52,9 @@ def evaluate_run(
             for name, values in (features or {}).items()
         },
     }
-    blocks = data.blocks[test]
-    draws = block_draws(blocks)
+    draws = block_draws(data.blocks[test])
     report: dict[str, Any] = {
-        "split": split, "chips": len(test), "blocks": len(np.unique(blocks)), "interval": LEVEL, "draws": DRAWS,
-        "tasks": {},
+        "split": split, **ground(data, split), "interval": LEVEL, "draws": DRAWS, "tasks": {},
     }  # fmt: skip
     for task in data.tasks:
         if task.name not in scores:

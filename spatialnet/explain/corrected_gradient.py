@@ -64,7 +64,7 @@ class _Corrected(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        instead = _INSTEAD.get(func, func)
+        instead: Callable[..., Any] = _INSTEAD.get(func, func)
         return instead(*args, **(kwargs or {}))
 
 

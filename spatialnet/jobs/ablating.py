@@ -18,6 +18,7 @@ from spatialnet.errors import CheckpointDoesNotFit, DataSetInvalid
 from spatialnet.evaluate.ablation import compare_arms
 from spatialnet.evaluate.arms import BASE, CONTROLS
 from spatialnet.evaluate.baselines import band_statistics, better_linear
+from spatialnet.evaluate.ground import ground
 from spatialnet.evaluate.intervals import Drawn, Rows, block_draws, drawn_values
 from spatialnet.jobs.ablation import FILE, Ablation, open_ablation
 from spatialnet.jobs.frozen_features import frozen_features
@@ -208,9 +209,7 @@ class _Sitting:
                 left[task] = [ours[task][seed] for seed in shared] if name not in CONTROLS else [*ours[task].values()]
                 right[task] = [theirs[seed] for seed in shared] if name not in CONTROLS else [*theirs.values()]
             arms[name] = compare_arms(list(self.tasks.values()), left, right, self.blocks)
-        self.ablation.info.update(
-            chips=len(self.test), blocks=self.blocks, results={"base": base, "arms": arms}, done=done
-        )
+        self.ablation.info.update(**ground(self.data), results={"base": base, "arms": arms}, done=done)
         write_json(self.ablation.folder / FILE, self.ablation.info)
 
 

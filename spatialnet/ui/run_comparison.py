@@ -23,7 +23,7 @@ def comparison(runs: Sequence[Run]) -> None:
         st.warning(plain(caution), icon=":material/balance:")
     if found.rows:
         st.dataframe(_metrics(found, titles), hide_index=True)
-        st.caption("Main metric on the blocked test split with its 95 % interval. ★ marks the best run; ≈ where its interval overlaps the "
+        st.caption("Main metric on the test split with its 95 % interval. ★ marks the best run; ≈ where its interval overlaps the "
                    "lowest one's, so that the difference may be chance.")  # fmt: skip
         _intervals(found, titles)
     _curves(runs, titles)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from spatialnet.evaluate.ground import ground_sentence
 from spatialnet.runs import Run
 from spatialnet.runs.rivals import RIVALS, rival_of
 from spatialnet.ui.live_jobs import duration
@@ -31,8 +32,8 @@ def metric_cards(run: Run) -> None:
                 _card(next((task.label for task in run.tasks if task.name == name), name), values)
         if report.get("tasks"):
             st.caption(
-                f"Measured on the {report['split']} split: {report['chips']} chips in {report['blocks']} blocks of ground that "
-                "training never saw. Intervals: bootstrap over blocks."
+                f"Measured on the {report['split']} split: {ground_sentence(report)}. Intervals: bootstrap over "
+                f"{'chips' if report['blocks'] == report['chips'] else 'blocks'}."
             )
     if training := run.report.get("training"):
         told = f"Weights: {training['weights']['title']}. Trained on {training['device']} in {duration(training['seconds'])}, "

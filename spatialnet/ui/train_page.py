@@ -43,7 +43,7 @@ def draw() -> None:
         st.subheader("Runs", anchor=False)
         st.dataframe(run_frame(runs), hide_index=True)
         st.caption(
-            "Each metric is on the blocked test split with its 95 % interval; baselines: majority answer / logistic regression on "
+            "Each metric is on the test split with its 95 % interval; baselines: majority answer / logistic regression on "
             "band means and standard deviations."
         )
         st.page_link(page("map"), label="See the newest run on the map", icon=":material/map:")
