@@ -26,7 +26,7 @@ def write_ablation(settings, name: str = "ablation-1", *, done: bool = True) -> 
         "fingerprint": "f00d", "seeds": 3, "tasks": [task.to_dict()], "notes": ["A note for <b>{{7*7}}</b>."], "done": done,
         "arms": [{"name": n, "part": n.removeprefix("no-").capitalize(), "instead": "none"} for n in arms],
         "runs": [{"folder": "a", "arm": "base", "seed": 0, "seconds": 1.0}, {"folder": "b", "arm": "x", "seed": 0}],
-        "chips": 10, "blocks": 10,
+        "chips": 10, "blocks": 10, "split_kind": "blocks", "leaks": 0,
         "results": {
             "base": {"land_use": {"metric": "macro_f1", "values": [0.9, 0.91, 0.89], "mean": 0.9}},
             "arms": {n: compare_arms([task], {"land_use": base}, {"land_use": v}, 10) for n, v in arms.items()},
@@ -62,7 +62,7 @@ def test_the_table_says_what_each_part_is_worth(workspace, capsys, extra):  # no
     assert "+0.200" in better
     assert better.rstrip(" |").endswith("better")
     assert same.rstrip(" |").endswith("no difference")
-    assert "10 chips in 10 blocks of ground; 3 of 3 seeds" in text
+    assert "10 chips in 10 blocks of ground that training never saw. 3 of 3 seeds" in text
     assert text.startswith("| Part | Against |") == bool(extra)
     if not extra:
         assert "Augmentation against none: better on Land use (+0.200" in text
