@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from spatialnet.errors import ComputeUnavailable, ExplanationFailed
 from spatialnet.jobs.explanations import ExplanationRequest, kept_explanation
+from spatialnet.jobs.why_map import WhyMapRequest, kept_why_map
 from spatialnet.settings import REPOSITORY, Settings
 
 ANSWER_SECONDS = 120.0
@@ -53,6 +54,16 @@ class Compute:
         """
         kept = kept_explanation(self._settings, request)
         return kept if kept is not None else self._ask("explain", asdict(request))
+
+    def why_map(self, request: WhyMapRequest) -> dict[str, Any]:
+        """A Why-map of an area that is quick enough to wait for (`is_quick`); from its files where it was made before.
+
+        Raises:
+            ComputeUnavailable: the process gave no answer; it was started anew for the next call.
+            ExplanationFailed: this area cannot be explained.
+        """
+        kept = kept_why_map(self._settings, request.key)
+        return kept if kept is not None else self._ask("why-map", asdict(request))
 
     def stop(self) -> None:
         """End the process."""

@@ -27,9 +27,11 @@ from spatialnet.explain.faithfulness import faithfulness
 from spatialnet.explain.methods import METHODS
 from spatialnet.explain.overlay import colour, warp, write_png
 from spatialnet.jobs.explanations import ExplanationRequest, explanation_file
+from spatialnet.jobs.why_map import WhyMapRequest
+from spatialnet.jobs.why_mapping import why_map
 from spatialnet.joint import model_of
 from spatialnet.model import SpatialNetViT, load_model
-from spatialnet.runs import open_run, write_json
+from spatialnet.runs import Run, open_run, write_json
 from spatialnet.settings import Settings, load_settings
 from spatialnet.train.loop import resolve_device
 
@@ -54,12 +56,9 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     started = time.perf_counter()
     run = open_run(settings, request.run)
     data = open_dataset(settings, request.dataset or run.dataset)
-    path = model_of(run.folder, data.name)
-    if not path.exists():
-        raise ExplanationFailed(f"Run {run.title} is not trained yet. Wait until it has finished.")
+    model = _run_model(run, data.name)
     if not 0 <= request.chip < len(data):
         raise ExplanationFailed(f"There is no chip {request.chip}; data set {data.title} has {len(data)}.")
-    model = _model(path)
     names = [s.name for s in data.sensors if s.name in model.sensors and data.present(s.name)[request.chip]]
     images = model.prepare({name: data.images(name)[request.chip : request.chip + 1] for name in names})
     evidence = attribute(model, images, request.task, request.class_index, request.method)
@@ -83,6 +82,18 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     return facts
 
 
+def _why_map(settings: Settings, request: WhyMapRequest) -> dict[str, Any]:
+    run = open_run(settings, request.run)
+    return why_map(settings, request, _run_model(run, request.dataset))
+
+
+def _run_model(run: Run, dataset: str) -> SpatialNetViT:
+    path = model_of(run.folder, dataset)
+    if not path.exists():
+        raise ExplanationFailed(f"Run {run.title} is not trained yet. Wait until it has finished.")
+    return _model(path)
+
+
 def _ground(data: PackedChips, chip: int) -> tuple[Affine, str] | None:
     """Chip pixel (column, row) to ground, and the ground's coordinate reference system; None without a place."""
     row = chip_table(data).iloc[chip]
@@ -94,9 +105,13 @@ def _ground(data: PackedChips, chip: int) -> tuple[Affine, str] | None:
 def _answer(settings: Settings, line: str) -> dict[str, Any]:
     try:
         request = json.loads(line)
-        if request.pop("ask") != "explain":
-            raise ExplanationFailed("The compute process does not know this request.")
-        return explain(settings, ExplanationRequest(**request))
+        match request.pop("ask"):
+            case "explain":
+                return explain(settings, ExplanationRequest(**request))
+            case "why-map":
+                return _why_map(settings, WhyMapRequest(**request))
+            case _:
+                raise ExplanationFailed("The compute process does not know this request.")
     except SpatialNetError as error:
         return {"error": str(error)}
     except Exception as error:  # the log keeps the traceback; the page shows one sentence

@@ -40,6 +40,7 @@ KINDS: dict[str, Kind] = {
     "predict": Kind("spatialnet.jobs.sharding", "do_work", device=True),
     "embed": Kind("spatialnet.jobs.sharding", "do_work", device=True),
     "caption": Kind("spatialnet.jobs.captions", "do_captions", device=True),
+    "why-map": Kind("spatialnet.jobs.why_mapping", "draw_why_map", device=True),
     "ablation": Kind("spatialnet.jobs.ablating", "run_ablation", device=True),
 }
 

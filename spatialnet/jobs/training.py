@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from affine import Affine
 
 from spatialnet.datasets.catalogue import chip_table, open_dataset
 from spatialnet.datasets.packed import PackedChips, save_array
 from spatialnet.errors import DataSetInvalid
 from spatialnet.evaluate.missing_sensors import missing_sensors
 from spatialnet.evaluate.report import evaluate_run
+from spatialnet.jobs.chip_grid import chip_grid
 from spatialnet.jobs.frozen_features import frozen_features
 from spatialnet.jobs.kinds import CLUSTER
 from spatialnet.jobs.launch import Jobs
@@ -188,31 +187,23 @@ def _write_targets(run: Run, data: PackedChips, labels: LabelStore, recipe: Reci
 
 def _map_scenes(run: Path, data: PackedChips, model: SpatialNetViT, progress: Callable[[float], None]) -> None:
     """Predict every place whose rasters are kept with the data set, at the chips' own positions."""
-    table, sizes = chip_table(data), data.manifest["sizes"]
+    table = chip_table(data)
     for number, place in enumerate(data.places):
-        scenes = {s: data.scene_path(place["name"], s) for s in place["sensors"] if s in model.sensors}
         own = table[table["place"] == place["name"]]
-        if own.empty or not scenes:
+        grid = None if own.empty else chip_grid(data, place, own.iloc[0], model.sensors)
+        if grid is None:
             continue
-        # Windows are counted in pixels of the finest scene here; chips of another sensor may have fewer.
-        size = max(int(sizes[s]) for s in scenes)
         folder = run / "maps" / place["name"]
         folder.mkdir(parents=True, exist_ok=True)
         predict_scene(
             model,
-            scenes,
+            grid.scenes,
             folder,
-            size=size,
-            stride=max(1, int(data.manifest["stride"]) * size // max(sizes.values())),
-            origin=_origin(place, own.iloc[0], size / int(sizes[place["sensors"][0]])),
+            size=grid.size,
+            stride=grid.stride,
+            origin=grid.origin,
             progress=lambda done, number=number: progress((number + done) / len(data.places)),  # type: ignore[misc]
         )
-
-
-def _origin(place: dict[str, Any], chip: pd.Series, finer: float) -> tuple[int, int]:
-    """Row and column of a chip's upper left corner in a grid whose pixels are finer than the place's by a factor."""
-    column, row = ~Affine(*place["transform"]) @ (float(chip["c"]), float(chip["f"]))
-    return round(row * finer), round(column * finer)
 
 
 def _sentence(task: Task, values: dict[str, Any]) -> str:
