@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ WHOLE_PLACE = -1
 
 AT_ONCE = 400.0
 """Work up to this many passes forward and back is done while a person waits; more is a job."""
+
+
+_KEY = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ def why_map_facts(settings: Settings, key: str) -> Path:
 
 
 def kept_why_map(settings: Settings, key: str) -> dict[str, Any] | None:
-    """What is known of a Why-map that was made before; None where there is none."""
+    """What is known of a Why-map that was made before; None where there is none, or where `key` is no key at all."""
+    if not _KEY.fullmatch(key):
+        return None
     try:
         facts = json.loads(why_map_facts(settings, key).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from spatialnet.tasks import Task
 from spatialnet.ui import markup
 from spatialnet.ui.pickers import pick
 from spatialnet.ui.split_text import split_sentence
+from spatialnet.ui.why_map_panel import WHY, shown_why_map, why_map_key, why_map_note
 from spatialnet.web import addresses
 from spatialnet.web.colours import CONFIDENCE_RAMP, NONE_PRESENT_COLOUR, SPLIT_COLOURS, class_colours
 
@@ -20,7 +22,7 @@ PREDICTION, CONFIDENCE, SCORE, CHANGE = "prediction", "confidence", "score", "ch
 TARGET, LAND_COVER, SPLITS, NOTHING = "target", "land-cover", "splits", "none"
 _TITLES = {
     PREDICTION: "Prediction", CONFIDENCE: "Confidence", SCORE: "Score of a class", CHANGE: "What changed", TARGET: "Target",
-    LAND_COVER: "Land cover", SPLITS: "Splits", NOTHING: "Picture only",
+    LAND_COVER: "Land cover", SPLITS: "Splits", WHY: "Why-map", NOTHING: "Picture only",
 }  # fmt: skip
 
 
@@ -32,11 +34,13 @@ class Layer:
         tiles: address, or None.
         legend: HTML.
         note: one line that says what it is and where it comes from.
+        why: what is known of the Why-map, where it is one.
     """
 
     tiles: str | None
     legend: str
     note: str
+    why: dict[str, Any] | None = None
 
 
 def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer:
@@ -52,7 +56,8 @@ def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | Non
     mapped = run is not None and bool(data.places) and task.kind != "count"
     there = {
         PREDICTION: mapped, CONFIDENCE: mapped, SCORE: mapped, CHANGE: mapped and before is not None, TARGET: task.kind != "count",
-        LAND_COVER: any(place.get("land_cover") for place in data.places), SPLITS: True, NOTHING: True,
+        LAND_COVER: any(place.get("land_cover") for place in data.places), SPLITS: True,
+        WHY: shown_why_map(data) is not None, NOTHING: True,
     }  # fmt: skip
     chosen = pick("Layer", {name: _TITLES[name] for name, shown in there.items() if shown}, "layer")
     return _layer(chosen, data, run, task, before)
@@ -112,4 +117,13 @@ def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: 
             [(colour, f"{name} ({counts[name]:,} chips)") for name, colour in SPLIT_COLOURS.items() if counts.get(name)]
         )
         return Layer(addresses.split_tiles(data.name, data.fingerprint), legend, split_sentence(data))
+    if chosen == WHY and (facts := shown_why_map(data)):
+        return _why_layer(data, facts)
     return Layer(None, "", "The pictures in the chosen bands.")
+
+
+def _why_layer(data: PackedChips, facts: dict[str, Any]) -> Layer:
+    legend, name = facts["legend"], data.task(facts["task"]).classes[facts["class_index"]]
+    low = f"{legend['low']:.2g} against" if legend["signed"] else "none"
+    shown = markup.ramp(legend["colours"], low, f"{legend['high']:.2g} for {name}")
+    return Layer(addresses.why_map_tiles(why_map_key()), shown, why_map_note(data, facts), facts)

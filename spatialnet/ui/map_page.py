@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -21,6 +23,8 @@ from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
 from spatialnet.ui.places import pick_place, several_places
 from spatialnet.ui.shown import pick_shown
+from spatialnet.ui.why_map_panel import take_why_map, why_map_key, why_map_shares
+from spatialnet.web import addresses
 from spatialnet.web.chip_columns import columns_of
 
 _MAP_KEY = "scene-map"
@@ -29,6 +33,7 @@ _MAP_KEY = "scene-map"
 def draw() -> None:
     """Draw the page."""
     _take_new_run()
+    take_why_map()
     pickers = st.container(horizontal=True, vertical_alignment="bottom", key="map-pickers")
     with pickers, st.container(width=195):
         data = pick_dataset()
@@ -71,9 +76,21 @@ def draw() -> None:
         if layer.legend:
             st.html(layer.legend)
         st.caption(plain(f"{layer.note} Bands: {shown.text}."))
+        if layer.why:
+            _why_map_row(data, layer.why)
     fresh = new_click(clicked, _MAP_KEY)
     if fresh is not None:
         _choose(table, fresh)
+
+
+def _why_map_row(data: PackedChips, facts: dict[str, Any]) -> None:
+    row = st.container(horizontal=True)
+    with row.popover("Bands and sensors over the area", icon=":material/bar_chart:", width="content"):
+        why_map_shares(data, facts)
+    row.link_button(
+        "GeoTIFF", addresses.why_map_file(why_map_key()), icon=":material/download:",
+        help="The evidence as numbers, on the scene's own grid, for any GIS.",
+    )  # fmt: skip
 
 
 def _without_ground(data: PackedChips, run: Run | None, task: Task, chip: int | None, table: pd.DataFrame) -> None:
@@ -137,7 +154,7 @@ def _marks(data: PackedChips, run: Run | None) -> None:
 
     def progress() -> None:
         for job in services().jobs.store.live():
-            if job.kind == "train" and job.spec.get("dataset") == data.name:
+            if job.kind in ("train", "why-map") and job.spec.get("dataset") == data.name:
                 st.progress(job.share, text=progress_text(job))
 
     live_fragment(progress, "map")

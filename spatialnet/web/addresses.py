@@ -116,6 +116,16 @@ def change_tiles(run: str, task: str, before: str, version: str = "", *, dataset
     return _tiles(f"change/{run}/{_hyphens(task)}/{before}", version, _of(dataset))
 
 
+def why_map_tiles(key: str) -> str:
+    """Tiles of a Why-map, by its hexadecimal key, which names its content."""
+    return _tiles(f"why/{key}", key[:16])
+
+
+def why_map_file(key: str) -> str:
+    """A Why-map as a GeoTIFF, by its hexadecimal key."""
+    return f"/api/why-maps/{quote(key)}.tif"
+
+
 def chip_picture(
     dataset: str,
     chip: int | str,

@@ -16,6 +16,7 @@ from spatialnet.web.overlays import Overlays
 from spatialnet.web.run_exports import RunExports
 from spatialnet.web.sources import Sources
 from spatialnet.web.tiles import Tiles
+from spatialnet.web.why_map_files import WhyMapFiles
 
 
 def routes(settings: Settings, engine: sa.Engine) -> list[BaseRoute]:
@@ -33,5 +34,6 @@ def routes(settings: Settings, engine: sa.Engine) -> list[BaseRoute]:
         *Overlays(settings.cache / "overlays").routes(),
         *Labels(sources, labels).routes(),
         *RunExports(settings).routes(),
+        *WhyMapFiles(sources).routes(),
         Mount(ASSETS, StaticFiles(directory=VENDOR)),
     ]

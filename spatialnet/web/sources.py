@@ -7,9 +7,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetNotFound, RunNotFound
+from spatialnet.jobs.why_map import kept_why_map, why_map_raster
 from spatialnet.joint import part_of
 from spatialnet.sensors import Sensor
 from spatialnet.settings import Settings, inside
@@ -67,6 +69,17 @@ class Sources:
             raise DataSetNotFound(f"Run {name} was not trained on {dataset[:64]!r}. Choose {' or '.join(known)[:200]}.")
         chosen = dataset or known[0]
         return part_of(folder, chosen), self.dataset(chosen)
+
+    def why_map(self, key: str) -> tuple[Path, dict[str, Any]]:
+        """The raster of a Why-map and what is known of it.
+
+        Raises:
+            NotHere: there is none of this key.
+        """
+        facts = kept_why_map(self.settings, key)
+        if facts is None:
+            raise NotHere("This Why-map is not in the cache any more. Ask for it again beside a chip on the map.")
+        return why_map_raster(self.settings, key), facts
 
     def rendered(self, key: tuple[object, ...], render: Callable[[], bytes]) -> bytes:
         """A picture from the cache, else from `render`; the least used pictures go when room runs out."""

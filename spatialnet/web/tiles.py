@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.explain.overlay import colour
 from spatialnet.raster import open_raster
 from spatialnet.tasks import Task
 from spatialnet.web import paint
@@ -52,6 +53,7 @@ class Tiles:
             "land-cover/{dataset}": self.land_cover,
             "run/{run}/{task}/{layer}": self.run,
             "change/{run}/{task}/{before}": self.change,
+            "why/{key}": self.why,
         }
         return [Route(f"/tiles/{path}/{{z:int}}/{{x:int}}/{{y:int}}.png", answered(h)) for path, h in layers.items()]
 
@@ -107,6 +109,19 @@ class Tiles:
 
         stamps = tuple((str(path), path.stat().st_mtime_ns) for path in earlier.values())
         return self._places(request, both, task.label, (stamps, task.colours), draw)
+
+    def why(self, request: Request) -> Response:
+        """A Why-map, in the colours of its legend."""
+        path, facts = self._sources.why_map(request.path_params["key"])
+        legend = facts["legend"]
+
+        def draw(source: DatasetReader, grid: Grid) -> paint.Pixels:
+            values, valid = grid.read(source, [1], Resampling.average)
+            shown, _ = colour(np.where(valid, values[0], np.nan), signed=legend["signed"], end=legend["high"])
+            return shown
+
+        west, south, east, north = facts["bounds"]
+        return self._places(request, [(path, (west, south, east, north))], "the Why-map", (), draw)
 
     def _maps(self, folder: Path, data: PackedChips, task: Task, whose: str) -> list[tuple[Path, Bounds]]:
         """A run's maps of a task, one for each place where there is one."""
