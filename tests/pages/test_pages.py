@@ -69,6 +69,18 @@ def test_the_map_explains_and_corrects_a_chip(app_on: AppOn, trained: Path) -> N
     assert services().labels.current("landscape", "land_use") == {}
 
 
+def test_the_map_explains_an_area_and_shows_it(app_on: AppOn, trained: Path) -> None:
+    app = app_on(trained)
+    app.query_params["chip"] = "5"
+    page = opened(app, "map")
+    page = next(button for button in page.button if button.label == "Explain the area").click().run(timeout=60)
+    assert not page.exception
+    assert not page.error
+    assert next(select for select in page.selectbox if select.label == "Layer").value == "why"
+    assert any("evidence for" in caption.value and "overlapping chips" in caption.value for caption in page.caption)
+    assert any("Most of the evidence" in caption.value for caption in page.caption)
+
+
 def test_the_map_and_the_chips_page_say_what_the_run_sees_and_names_stay_inert(app_on: AppOn, trained: Path) -> None:
     app = app_on(trained)
     app.query_params["chip"] = "5"
