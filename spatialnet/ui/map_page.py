@@ -71,7 +71,12 @@ def draw() -> None:
             row = table.loc[chip]
             selected = [((row["south"], row["west"]), (row["north"], row["east"]))]
         clicked = draw_map(
-            shown.tiles(data), bounds, overlay=layer.tiles, picture=picture, selected=selected, key=_MAP_KEY
+            shown.tiles(data),
+            bounds,
+            overlay=layer.tiles,
+            picture=None if layer.why else picture,
+            selected=selected,
+            key=_MAP_KEY,
         )
         if layer.legend:
             st.html(layer.legend)

@@ -20,7 +20,7 @@ from spatialnet.ui.markup import plain
 WHY = "why"
 """Name of the layer."""
 
-_AREAS = {1: "3 x 3 chips", 3: "7 x 7 chips", 7: "15 x 15 chips", WHOLE_PLACE: "the whole scene"}
+_AREAS = {1: "3 x 3 chips", 3: "7 x 7 chips", 7: "15 x 15 chips", WHOLE_PLACE: "whole scene"}
 _ASKED = "why-map.asked"
 
 
@@ -58,7 +58,7 @@ def ask_why_map(data: PackedChips, run: Run, place: pd.Series, reason: dict[str,
         return
     row = st.container(horizontal=True, vertical_alignment="bottom")
     around = row.selectbox(
-        "Why-map over", list(_AREAS), format_func=_AREAS.__getitem__, key="why-map.around", width=180, persist_state="session",
+        "Why-map over", list(_AREAS), format_func=_AREAS.__getitem__, key="why-map.around", width=150, persist_state="session",
         help="The same reason for every chip of the area, half a chip apart and blended without seams, as a layer of the map.",
     )  # fmt: skip
     request = WhyMapRequest(
@@ -106,5 +106,5 @@ def why_map_shares(data: PackedChips, facts: dict[str, Any]) -> None:
         st.caption("; ".join(f"{plain(name)} {share:.0f} %" for name, share in sums.items()))
     largest = table.loc[int(np.argmax(table["share"]))]
     st.caption(f"Most of the evidence: {plain(str(largest['band']))}, {largest['share']:.0f} %.")
-    st.bar_chart(table, x="band", y="share", color="sensor" if table["sensor"].nunique() > 1 else None, height=180,
-                 x_label="band", y_label="share of the evidence in %", sort=False)  # fmt: skip
+    st.bar_chart(table, x="band", y="share", color="sensor" if table["sensor"].nunique() > 1 else None, height=240,
+                 x_label="band", y_label="share in %", sort=False)  # fmt: skip
