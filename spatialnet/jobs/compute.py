@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from spatialnet.errors import ComputeUnavailable, ExplanationFailed
 from spatialnet.jobs.explanations import ExplanationRequest, kept_explanation
+from spatialnet.jobs.probes import ProbeRequest
 from spatialnet.jobs.why_map import WhyMapRequest, kept_why_map
 from spatialnet.settings import REPOSITORY, Settings
 
@@ -64,6 +65,19 @@ class Compute:
         """
         kept = kept_why_map(self._settings, request.key)
         return kept if kept is not None else self._ask("why-map", asdict(request))
+
+    def probe(self, request: ProbeRequest) -> dict[str, Any]:
+        """What every head says of a chip before and after a change.
+
+        Returns:
+            `before` and `after`, per task the probability of each class or the counts; `neighbour`, the chip whose pixels were
+            filled in, or None.
+
+        Raises:
+            ComputeUnavailable: the process gave no answer; it was started anew for the next call.
+            ExplanationFailed: this change cannot be made.
+        """
+        return self._ask("probe", asdict(request))
 
     def stop(self) -> None:
         """End the process."""

@@ -26,7 +26,9 @@ from spatialnet.explain.attribute import attribute
 from spatialnet.explain.faithfulness import faithfulness
 from spatialnet.explain.methods import METHODS
 from spatialnet.explain.overlay import colour, warp, write_png
+from spatialnet.explain.what_if import answers, changed
 from spatialnet.jobs.explanations import ExplanationRequest, explanation_file
+from spatialnet.jobs.probes import SIDE, ProbeRequest
 from spatialnet.jobs.why_map import WhyMapRequest
 from spatialnet.jobs.why_mapping import why_map
 from spatialnet.joint import model_of
@@ -87,6 +89,40 @@ def _why_map(settings: Settings, request: WhyMapRequest) -> dict[str, Any]:
     return why_map(settings, request, _run_model(run, request.dataset))
 
 
+def _probe(settings: Settings, request: ProbeRequest) -> dict[str, Any]:
+    """What every head says of a chip as it is, and changed: `before` and `after`, and which chip was the `neighbour`."""
+    run, data = open_run(settings, request.run), open_dataset(settings, request.dataset)
+    model = _run_model(run, data.name)
+    if not 0 <= request.chip < len(data):
+        raise ExplanationFailed(f"There is no chip {request.chip}; data set {data.title} has {len(data)}.")
+    neighbour = _neighbour(data, request.chip) if request.fill == "neighbour" else None
+    images = _pixels(data, model, request.chip)
+    without = changed(
+        images, request.cells, SIDE, request.fill, bands=request.bands, sensors=request.sensors,
+        neighbour=None if neighbour is None else _pixels(data, model, neighbour),
+    )  # fmt: skip
+    return {"before": answers(model, images), "after": answers(model, without), "neighbour": neighbour}
+
+
+def _pixels(data: PackedChips, model: SpatialNetViT, chip: int) -> dict[str, np.ndarray[Any, Any]]:
+    names = [s.name for s in data.sensors if s.name in model.sensors and data.present(s.name)[chip]]
+    return {name: data.images(name)[chip] for name in names}
+
+
+def _neighbour(data: PackedChips, chip: int) -> int:
+    """The nearest chip that shares no ground with this one; where places are not known, the next one."""
+    table = chip_table(data)
+    own = table.iloc[chip]
+    apart = (
+        (table["west"] >= own["east"]) | (table["east"] <= own["west"])
+        | (table["south"] >= own["north"]) | (table["north"] <= own["south"])
+    )  # fmt: skip
+    if not apart.any():
+        return (chip + 1) % len(data)
+    far = (table["longitude"] - own["longitude"]) ** 2 + (table["latitude"] - own["latitude"]) ** 2
+    return int(far[apart].idxmin())
+
+
 def _run_model(run: Run, dataset: str) -> SpatialNetViT:
     path = model_of(run.folder, dataset)
     if not path.exists():
@@ -110,6 +146,8 @@ def _answer(settings: Settings, line: str) -> dict[str, Any]:
                 return explain(settings, ExplanationRequest(**request))
             case "why-map":
                 return _why_map(settings, WhyMapRequest(**request))
+            case "probe":
+                return _probe(settings, ProbeRequest(**request))
             case _:
                 raise ExplanationFailed("The compute process does not know this request.")
     except SpatialNetError as error:

@@ -27,6 +27,7 @@ from spatialnet.ui.corrections import correction_buttons, retrain_button, shown_
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.maps import Picture
 from spatialnet.ui.pickers import pick
+from spatialnet.ui.what_if_panel import what_if
 from spatialnet.ui.why_map_panel import ask_why_map
 from spatialnet.web import addresses
 from spatialnet.web.colours import class_colours
@@ -96,6 +97,7 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
         _evidence(facts, task)
     if run and facts:
         ask_why_map(data, run, place, facts)
+        what_if(data, run, chip)
     said = {t.name: services().labels.current(data.name, t.name).get(chip) for t in data.tasks}
     _answer(data, task, chip, scores, said[task.name])
     _correct(data, run, task, chip, said[task.name])

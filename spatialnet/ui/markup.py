@@ -14,6 +14,8 @@ _STYLE = """
 .sn-row .n{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .sn-row .b{height:9px;border-radius:5px;background:color-mix(in srgb,currentColor 12%,transparent);overflow:hidden}
 .sn-row .b i{display:block;height:100%;border-radius:5px}
+.sn-row .b:has(u){position:relative;overflow:visible}
+.sn-row .b u{position:absolute;top:-3px;width:2px;height:15px;margin-left:-1px;background:currentColor}
 .sn-row .v{text-align:right;font-variant-numeric:tabular-nums}
 .sn-row.top .n,.sn-row.top .v{font-weight:650}
 .sn-head{font-size:.86rem;margin:.35rem 0 .1rem;display:flex;justify-content:space-between;gap:8px;flex-wrap:wrap}
@@ -72,6 +74,25 @@ def score_rows(names: Sequence[str], scores: Sequence[float], colours: Sequence[
         f'<div class="sn-row{" top" if i in top else ""}"><span class="n">{escape(names[i])}</span>'
         f'<span class="b"><i style="width:{100 * scores[i]:.1f}%;background:{escape(colours[i])}"></i></span>'
         f'<span class="v">{100 * scores[i]:.0f} %</span></div>'
+        for i in order
+    )
+
+
+def compared_rows(names: Sequence[str], before: Sequence[float], after: Sequence[float], colours: Sequence[str]) -> str:
+    """One bar per class for what is said now, with a mark where it was before; in the order of what it was.
+
+    Args:
+        names: class names.
+        before: 0..1 per class.
+        after: 0..1 per class.
+        colours: `#rrggbb` per class.
+    """
+    order = sorted(range(len(names)), key=lambda i: -before[i])
+    return "".join(
+        f'<div class="sn-row"><span class="n">{escape(names[i])}</span>'
+        f'<span class="b"><i style="width:{100 * after[i]:.1f}%;background:{escape(colours[i])}"></i>'
+        f'<u style="left:{100 * before[i]:.1f}%"></u></span>'
+        f'<span class="v" title="before: {100 * before[i]:.0f} %">{100 * after[i]:.0f} %</span></div>'
         for i in order
     )
 
