@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ from spatialnet.datasets.catalogue import chip_table, open_dataset
 from spatialnet.errors import ComputeUnavailable, ExplanationFailed
 from spatialnet.jobs.compute import Compute
 from spatialnet.jobs.explanations import ExplanationRequest, explanation_file
+from spatialnet.jobs.probes import ProbeRequest
+from spatialnet.predict.table import read_predictions
 from spatialnet.settings import REPOSITORY
 
 
@@ -140,6 +142,24 @@ def test_a_chip_without_a_place_is_explained_on_its_own_pixels_only(compute, fin
     finally:
         shutil.rmtree(folder)
         shutil.rmtree(run)
+
+
+def test_a_chip_is_asked_about_without_a_part_of_it(compute, finished):
+    asked = ProbeRequest("run-done", "landscape", 33)
+    same = compute.probe(asked)
+    data = open_dataset(finished, "landscape")
+    scores = read_predictions(finished.runs / "run-done" / "predictions.parquet", data.tasks)
+    for task in data.tasks:
+        assert same["before"][task.name] == pytest.approx(scores[task.name][33].tolist(), abs=2e-3)
+    assert same["after"] == same["before"]
+    without = compute.probe(replace(asked, cells=tuple(range(32)), fill="neighbour", bands=(("landsat7", 3),)))
+    assert without["before"] == same["before"]
+    assert without["after"] != same["before"]
+    table = chip_table(data)
+    here, there = table.loc[33], table.loc[without["neighbour"]]
+    assert max(abs(here["row"] - there["row"]), abs(here["column"] - there["column"])) >= 16
+    with pytest.raises(ExplanationFailed, match="Every sensor was taken away"):
+        compute.probe(replace(asked, sensors=("landsat7",)))
 
 
 def test_it_ends_with_the_app_however_the_app_ends(app):
