@@ -65,6 +65,7 @@ def attribute(
     *,
     present: Mapping[str, Tensor] | None = None,
     gsd: Tensor | None = None,
+    against: int | None = None,
 ) -> Attribution:
     """Explain one class of one task for a batch of chips. The model is left exactly as found.
 
@@ -76,6 +77,8 @@ def attribute(
         method: a name in `METHODS`.
         present: (batch,) bool per sensor, False where a chip lacks it; default True.
         gsd: (batch,) metres per pixel; default the model's own.
+        against: another class of a `multiclass` task: why the one rather than this. Score and probability are then those of the
+            choice between the two.
 
     Raises:
         ExplanationFailed: an unknown method, task, class or sensor, images that do not fit each other, or an answer of
@@ -83,7 +86,9 @@ def attribute(
     """
     if method not in EXPLAINERS:
         raise ExplanationFailed(f"There is no method {method[:64]!r}. Choose one of {', '.join(METHODS)}.")
-    question = ask(model, images, task, class_index, present=present, gsd=gsd)
+    if against is not None and not METHODS[method].class_specific:
+        raise ExplanationFailed(f"{METHODS[method].title} gives the same map for every class. Choose another method.")
+    question = ask(model, images, task, class_index, present=present, gsd=gsd, against=against)
     with torch.inference_mode(False), left_as_found(model):
         evidence = EXPLAINERS[method](question)
     if not torch.isfinite(evidence.logits).all() or not torch.isfinite(evidence.values).all():

@@ -101,6 +101,7 @@ def faithfulness(
     gsd: Tensor | None = None,
     seed: int = 0,
     draws: int = DRAWS,
+    against: int | None = None,
 ) -> Faithfulness:
     """Measure one chip's attribution by deletion and insertion. The model is left exactly as found.
 
@@ -114,11 +115,12 @@ def faithfulness(
         gsd: (1,) metres per pixel; default the model's own.
         seed: of the random maps and of the order among equal values.
         draws: random maps; with fewer than 16 none can be called faithful.
+        against: another class; the answer is then the probability of the one where it is one of these two.
 
     Raises:
         ExplanationFailed: more than one chip, or values that do not fit it or are not finite.
     """
-    question = ask(model, images, task, class_index, present=present, gsd=gsd)
+    question = ask(model, images, task, class_index, present=present, gsd=gsd, against=against)
     chip_map = np.asarray(values[0] if values.ndim == 3 and len(values) == 1 else values, np.float64)
     if question.batch != 1 or chip_map.shape != question.size or not np.isfinite(chip_map).all():
         raise ExplanationFailed(

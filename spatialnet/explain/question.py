@@ -25,6 +25,7 @@ class Question:
         model: the model; its state is not changed here.
         task: the task.
         class_index: index into the task's classes.
+        against: another class: why the one rather than this. None asks about the one alone.
         sensors: names of the sensors that are given, in the model's order.
         inputs: normalised pixels (batch, bands, height, width), one per name in `sensors`.
         context: what else the model is told, each (batch,): whether a chip has a sensor, per name in `told`; then the
@@ -41,6 +42,7 @@ class Question:
     context: tuple[Tensor, ...] = ()
     told: tuple[str, ...] = ()
     gsd: bool = False
+    against: int | None = None
 
     @property
     def batch(self) -> int:
@@ -72,11 +74,17 @@ class Question:
         return self.score_of(self.logits(*tensors))
 
     def score_of(self, logits: Tensor) -> Tensor:
-        """The number that is explained (batch,), from the task's logits."""
-        return score(logits, self.task, self.class_index)
+        """The number that is explained (batch,), from the task's logits; against another class, how far it is ahead."""
+        own = score(logits, self.task, self.class_index)
+        return own if self.against is None else own - score(logits, self.task, self.against)
 
     def probability(self, logits: Tensor) -> Tensor:
-        """What the class gets in the task's own unit (batch,): a probability, or a count."""
+        """What the class gets in the task's own unit (batch,): a probability, or a count.
+
+        Against another class: its probability where it is one of these two.
+        """
+        if self.against is not None:
+            return torch.sigmoid(self.score_of(logits))
         return probabilities(logits, self.task)[:, self.class_index]
 
     def select(self, chips: Tensor) -> Question:
@@ -90,6 +98,7 @@ class Question:
             tuple(tensor[chips] for tensor in self.context),
             self.told,
             self.gsd,
+            self.against,
         )
 
 
@@ -119,11 +128,12 @@ def ask(
     *,
     present: Mapping[str, Tensor] | None = None,
     gsd: Tensor | None = None,
+    against: int | None = None,
 ) -> Question:
     """Check and arrange what `attribute` and `faithfulness` are given; see there.
 
     Raises:
-        ExplanationFailed: an unknown task, class or sensor, or images that do not fit each other.
+        ExplanationFailed: an unknown task, class or sensor, classes that cannot be contrasted, or images that do not fit each other.
     """
     if task not in model.tasks:
         raise ExplanationFailed(f"This run has no task {task[:64]!r}. Choose one of {', '.join(model.tasks)}.")
@@ -133,6 +143,8 @@ def ask(
             f"Task {task} has classes 0 to {len(kind.classes) - 1}; class {class_index} was asked for. "
             "Choose one of those."
         )
+    if against is not None:
+        _check_contrast(kind, class_index, against)
     sensors = tuple(name for name in model.sensors if name in images)
     if not sensors or len(sensors) != len(images):
         raise ExplanationFailed(
@@ -156,6 +168,19 @@ def ask(
             tuple(tensor.detach().to(model.device, copy=True) for tensor in context),
             told,
             gsd is not None,
+            against,
+        )
+
+
+def _check_contrast(task: Task, class_index: int, against: int) -> None:
+    if task.kind != "multiclass":
+        raise ExplanationFailed(
+            f"Task {task.name} is {task.kind}; only a multiclass task has several classes to choose between. Ask about one class."
+        )
+    if not 0 <= against < len(task.classes) or against == class_index:
+        raise ExplanationFailed(
+            f"Class {class_index} of task {task.name} cannot be explained against class {against}. Choose another of its "
+            f"classes 0 to {len(task.classes) - 1}."
         )
 
 

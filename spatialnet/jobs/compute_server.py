@@ -63,8 +63,9 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
         raise ExplanationFailed(f"There is no chip {request.chip}; data set {data.title} has {len(data)}.")
     names = [s.name for s in data.sensors if s.name in model.sensors and data.present(s.name)[request.chip]]
     images = model.prepare({name: data.images(name)[request.chip : request.chip + 1] for name in names})
-    evidence = attribute(model, images, request.task, request.class_index, request.method)
-    badge = faithfulness(model, images, request.task, request.class_index, evidence.values)
+    asked = request.against
+    evidence = attribute(model, images, request.task, request.class_index, request.method, against=asked)
+    badge = faithfulness(model, images, request.task, request.class_index, evidence.values, against=asked)
     rgba, legend = colour(evidence.values[0], signed=METHODS[request.method].signed)
     ground = _ground(data, request.chip)
     folder = explanation_file(settings, request).parent

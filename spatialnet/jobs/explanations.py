@@ -22,6 +22,7 @@ class ExplanationRequest:
         class_index: index into the task's classes.
         method: a name in `spatialnet.explain.methods.METHODS`.
         dataset: identifier of the data set; empty = the one that the run was trained on, or its first.
+        against: index of another class: why the one rather than this; None = the one alone.
     """
 
     run: str
@@ -30,6 +31,7 @@ class ExplanationRequest:
     class_index: int
     method: str
     dataset: str = ""
+    against: int | None = None
 
     @property
     def key(self) -> str:

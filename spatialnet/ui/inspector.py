@@ -137,7 +137,8 @@ def _why_settings(run: Run | None, data: PackedChips, task: Task, chip: int, sco
         help=None if specific else "This method gives the same map for every class.",
     )  # fmt: skip
     index = task.classes.index(name) if name in task.classes else best
-    request = ExplanationRequest(run.name, chip, task.name, index, method, data.name)
+    against = _pick_against(task, index) if specific and task.kind == "multiclass" else None
+    request = ExplanationRequest(run.name, chip, task.name, index, method, data.name, against)
     try:
         with st.spinner("Asking the model why…", show_time=True):
             return services().compute.explain(request)
@@ -146,9 +147,22 @@ def _why_settings(run: Run | None, data: PackedChips, task: Task, chip: int, sco
         return None
 
 
+def _pick_against(task: Task, index: int) -> int | None:
+    """The class to contrast with; None for none."""
+    others = {i: name for i, name in enumerate(task.classes) if i != index}
+    chosen = st.selectbox(
+        "rather than", [None, *others], key=f"why.against.{task.name}.{index}", persist_state="session",
+        format_func=lambda i: "anything else" if i is None else others[i],
+        help="Why the one class and not this one: only what tells the two apart is marked.",
+    )  # fmt: skip
+    return int(chosen) if chosen is not None else None
+
+
 def _evidence(facts: dict[str, Any], task: Task) -> None:
     method, legend, badge = METHODS[facts["method"]], facts["legend"], facts["faithfulness"]
-    low = f"{legend['low']:.2g} against" if method.signed else "none"
+    other = facts.get("against")
+    opposed = "against" if other is None else f"for {task.classes[other]}"
+    low = f"{legend['low']:.2g} {opposed}" if method.signed else "none"
     st.html(markup.ramp(legend["colours"], low, f"{legend['high']:.2g} for {task.classes[facts['class_index']]}"))
     st.html(markup.badge(badge["verdict"], badge["sentence"]))
     row = st.container(horizontal=True, vertical_alignment="center")

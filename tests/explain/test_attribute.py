@@ -9,6 +9,7 @@ import torch
 from spatialnet.errors import ExplanationFailed
 from spatialnet.explain import integrated_gradients
 from spatialnet.explain.attribute import EXPLAINERS, attribute
+from spatialnet.explain.faithfulness import faithfulness
 from spatialnet.explain.methods import METHODS
 from spatialnet.model import SpatialNetViT, score
 from spatialnet.sensors import SENSORS
@@ -285,3 +286,33 @@ def test_the_two_sides_of_a_binary_task_mirror_each_other(trained, planted):
     no, yes = (attribute(trained, pixels, "empty", k, "integrated_gradients") for k in (0, 1))
     np.testing.assert_allclose(no.values, -yes.values, atol=1e-4)
     assert no.info["probability"][0] + yes.info["probability"][0] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "tolerance"), [("corrected_gradient", 1e-4), ("occlusion", 1e-4), ("integrated_gradients", 2e-2)]
+)
+def test_why_one_class_rather_than_another_is_the_difference_of_both(trained, planted, method, tolerance):
+    chip = {"rgb": planted.images[:1]}
+    red, green = (attribute(trained, chip, "square", kind, method) for kind in (1, 2))
+    both = attribute(trained, chip, "square", 1, method, against=2)
+    assert both.values == pytest.approx(red.values - green.values, abs=tolerance * float(np.abs(red.values).max()))
+    ahead = red.info["score"][0] - green.info["score"][0]
+    assert both.info["score"][0] == pytest.approx(ahead, rel=1e-4)
+    assert both.info["probability"][0] == pytest.approx(1 / (1 + np.exp(-ahead)), rel=1e-4)
+    measured = faithfulness(trained, chip, "square", 1, both.values, against=2)
+    assert measured.curves["insertion"][-1] == pytest.approx(both.info["probability"][0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "against", "words"),
+    [
+        ("square", "corrected_gradient", 1, "cannot be explained against class 1"),
+        ("square", "corrected_gradient", 3, "cannot be explained against class 3"),
+        ("square", "attention_rollout", 2, "same map for every class"),
+        ("colours", "corrected_gradient", 0, "only a multiclass task"),
+        ("empty", "corrected_gradient", 0, "only a multiclass task"),
+    ],
+)
+def test_what_cannot_be_contrasted_is_a_sentence(trained, planted, task, method, against, words):
+    with pytest.raises(ExplanationFailed, match=words):
+        attribute(trained, {"rgb": planted.images[:1]}, task, 1, method, against=against)
