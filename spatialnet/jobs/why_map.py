@@ -38,6 +38,7 @@ class WhyMapRequest:
         task: name of the task.
         class_index: index into the task's classes.
         method: a name in `spatialnet.explain.methods.METHODS`.
+        against: index of another class: why the one rather than this; None = the one alone.
     """
 
     run: str
@@ -47,6 +48,7 @@ class WhyMapRequest:
     task: str
     class_index: int
     method: str
+    against: int | None = None
 
     @property
     def key(self) -> str:

@@ -127,7 +127,7 @@ def why_map(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_cog(
             path, values[None], transform, named_crs(stack.grid.crs), nodata=float("nan"),
-            descriptions=[f"evidence for {data.task(request.task).classes[request.class_index]}"],
+            descriptions=[f"evidence for {_asked_class(data, request)}"],
             tags=_tags(run, data, request, grid.size, sweep.unit),
         )  # fmt: skip
     _, legend = colour(values, signed=METHODS[request.method].signed)
@@ -198,7 +198,9 @@ class _Sweep:
             return
         asked, inputs = self.request, prepared(self.model, images, self.request.dataset)
         with torch.inference_mode(False):
-            found = attribute(self.model, inputs, asked.task, asked.class_index, asked.method, present=present)
+            found = attribute(
+                self.model, inputs, asked.task, asked.class_index, asked.method, present=present, against=asked.against
+            )
         maps = on_chip(torch.from_numpy(found.values), (self.size, self.size)).numpy()
         for values, column in zip(maps, kept, strict=True):
             self._add(values, row, column)
@@ -241,6 +243,7 @@ class _Sweep:
         badge = faithfulness(
             self.model, {name: tensor[one] for name, tensor in inputs.items()}, found.task, found.class_index,
             found.values[one], present=None if present is None else {name: has[one] for name, has in present.items()},
+            against=self.request.against,
         )  # fmt: skip
         self.tested += 1
         self.faithful += badge.verdict == "faithful"
@@ -275,6 +278,12 @@ def _tags(run: Run, data: PackedChips, request: WhyMapRequest, size: int, unit: 
     task = data.task(request.task)
     return {
         "SOFTWARE": f"SpatialNet {__version__}", "RUN": run.name, "DATA_SET": data.name, "TASK": task.name,
-        "CLASS": task.classes[request.class_index], "METHOD": request.method, "UNIT": unit,
+        "CLASS": _asked_class(data, request), "METHOD": request.method, "UNIT": unit,
         "WINDOW": f"{size} pixels, every {max(1, size // 2)}",
     }  # fmt: skip
+
+
+def _asked_class(data: PackedChips, request: WhyMapRequest) -> str:
+    classes = data.task(request.task).classes
+    own = classes[request.class_index]
+    return own if request.against is None else f"{own} rather than {classes[request.against]}"

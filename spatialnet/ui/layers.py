@@ -123,7 +123,8 @@ def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: 
 
 
 def _why_layer(data: PackedChips, facts: dict[str, Any]) -> Layer:
-    legend, name = facts["legend"], data.task(facts["task"]).classes[facts["class_index"]]
-    low = f"{legend['low']:.2g} against" if legend["signed"] else "none"
+    legend, classes, other = facts["legend"], data.task(facts["task"]).classes, facts.get("against")
+    name, opposed = classes[facts["class_index"]], "against" if other is None else f"for {classes[other]}"
+    low = f"{legend['low']:.2g} {opposed}" if legend["signed"] else "none"
     shown = markup.ramp(legend["colours"], low, f"{legend['high']:.2g} for {name}")
     return Layer(addresses.why_map_tiles(why_map_key()), shown, why_map_note(data, facts), facts)

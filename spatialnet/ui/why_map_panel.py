@@ -62,7 +62,8 @@ def ask_why_map(data: PackedChips, run: Run, place: pd.Series, reason: dict[str,
         help="The same reason for every chip of the area, half a chip apart and blended without seams, as a layer of the map.",
     )  # fmt: skip
     request = WhyMapRequest(
-        run.name, data.name, int(reason["chip"]), int(around), reason["task"], int(reason["class_index"]), reason["method"]
+        run.name, data.name, int(reason["chip"]), int(around), reason["task"], int(reason["class_index"]), reason["method"],
+        reason.get("against"),
     )  # fmt: skip
     if not row.button("Explain the area", key="why-map.ask", icon=":material/map_search:"):
         return
@@ -84,7 +85,9 @@ def ask_why_map(data: PackedChips, run: Run, place: pd.Series, reason: dict[str,
 def why_map_note(data: PackedChips, facts: dict[str, Any]) -> str:
     """What the layer shows, in one line."""
     task, method = data.task(facts["task"]), METHODS[facts["method"]]
-    what = f"{task.label}: evidence for {task.classes[facts['class_index']]} by run {facts['title']}, {method.title}"
+    other = facts.get("against")
+    asked = task.classes[facts["class_index"]] + ("" if other is None else f" rather than {task.classes[other]}")
+    what = f"{task.label}: evidence for {asked} by run {facts['title']}, {method.title}"
     trust = f"{facts['faithful']} of {facts['tested']} tested chips are explained faithfully"
     return f"{what}; {facts['windows']:,} overlapping chips, {trust}."
 

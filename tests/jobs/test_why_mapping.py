@@ -114,6 +114,15 @@ def test_a_larger_area_says_the_same_where_both_are_whole(finished, model):
     assert np.nanmax(np.abs(again - a)) <= 1e-5 * np.nanmax(np.abs(a))
 
 
+def test_a_contrast_is_the_difference_of_two_maps(finished, model):
+    asked = [request(), request(class_index=2), request(against=2)]
+    for one in asked:
+        why_map(finished, one, model)
+    own, other, both = (raster(finished, one)[0] for one in asked)
+    assert np.nanmax(np.abs(both - (own - other))) <= 1e-4 * np.nanmax(np.abs(own))
+    assert raster(finished, asked[2])[3]["CLASS"].count(" rather than ") == 1
+
+
 def test_windows_leave_no_seams(finished, model):
     """A jump from one pixel to the next is no larger where windows begin or end than elsewhere."""
     asked = request(around=WHOLE_PLACE)
