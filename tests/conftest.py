@@ -119,7 +119,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, landscape: PackedChips) -
     import torch
 
     from spatialnet.evaluate.report import evaluate_run
-    from spatialnet.jobs.compute_server import explain
+    from spatialnet.jobs.explaining import explain
     from spatialnet.jobs.explanations import ExplanationRequest
     from spatialnet.model import SpatialNetViT, save_model
     from spatialnet.predict.chips import predict_chips

@@ -56,6 +56,15 @@ class Compute:
         kept = kept_explanation(self._settings, request)
         return kept if kept is not None else self._ask("explain", asdict(request))
 
+    def compare(self, first: ExplanationRequest, second: ExplanationRequest) -> dict[str, Any]:
+        """Two explanations of the same chip and where they differ; see `spatialnet.jobs.explaining.compare`.
+
+        Raises:
+            ComputeUnavailable: the process gave no answer; it was started anew for the next call.
+            ExplanationFailed: one of them cannot be explained.
+        """
+        return self._ask("compare", {"first": asdict(first), "second": asdict(second)})
+
     def why_map(self, request: WhyMapRequest) -> dict[str, Any]:
         """A Why-map of an area that is quick enough to wait for (`is_quick`); from its files where it was made before.
 

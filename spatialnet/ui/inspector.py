@@ -27,6 +27,7 @@ from spatialnet.ui.corrections import correction_buttons, retrain_button, shown_
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.maps import Picture
 from spatialnet.ui.pickers import pick
+from spatialnet.ui.two_reasons_panel import two_reasons
 from spatialnet.ui.what_if_panel import what_if
 from spatialnet.ui.why_map_panel import ask_why_map
 from spatialnet.web import addresses
@@ -97,10 +98,12 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
         _evidence(facts, task)
     if run and facts:
         ask_why_map(data, run, place, facts)
-        what_if(data, run, chip)
     said = {t.name: services().labels.current(data.name, t.name).get(chip) for t in data.tasks}
     _answer(data, task, chip, scores, said[task.name])
     _correct(data, run, task, chip, said[task.name])
+    if run and facts:
+        what_if(data, run, chip)
+        two_reasons(data, run, facts)
     for other in data.tasks:
         if other.name != task.name:
             _answer(data, other, chip, scores, said[other.name])

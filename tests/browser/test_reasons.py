@@ -79,3 +79,16 @@ def test_a_brushed_out_place_moves_every_head_and_comes_back(server: Server, pag
     expect(page.get_by_text("Bars: the answer now. Lines: where it was.")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Restore all").click()
     expect(page.get_by_text("Bars: the answer now. Lines: where it was.")).to_be_hidden(timeout=30_000)
+
+
+def test_another_tasks_reason_stands_beside_with_the_difference(server: Server, page: Page) -> None:
+    opened(server, page)
+    page.get_by_text("Compare with another reason").click()
+    expect(page.get_by_text(re.compile(r"rank correlation -?\d\.\d\d"))).to_be_visible(timeout=60_000)
+    difference = page.get_by_role("img", name="Where the two differ")
+    panel = page.locator(".st-key-two-reasons")
+    expect(panel.get_by_text("Difference", exact=True)).to_be_visible()
+    assert difference.count() == 1
+    settle(page, 1000)
+    assert panel.locator("img[src^='/overlays/']").evaluate_all("all => all.map(i => i.naturalWidth)") == [16, 16, 16]
+    picture(page, "two-reasons")

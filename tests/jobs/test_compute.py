@@ -16,6 +16,7 @@ import psutil
 import pytest
 import rasterio
 from PIL import Image
+from scipy.stats import spearmanr
 
 from spatialnet.datasets.catalogue import chip_table, open_dataset
 from spatialnet.errors import ComputeUnavailable, ExplanationFailed
@@ -160,6 +161,28 @@ def test_a_chip_is_asked_about_without_a_part_of_it(compute, finished):
     assert max(abs(here["row"] - there["row"]), abs(here["column"] - there["column"])) >= 16
     with pytest.raises(ExplanationFailed, match="Every sensor was taken away"):
         compute.probe(replace(asked, sensors=("landsat7",)))
+
+
+def test_two_reasons_stand_beside_each_other_with_their_difference(compute, finished):
+    first, second = (
+        request(chip=33, method="corrected_gradient"),
+        request(chip=33, method="corrected_gradient", class_index=2),
+    )
+    found = compute.compare(first, second)
+    assert (found["first"]["class_index"], found["second"]["class_index"]) == (1, 2)
+    folder = explanation_file(finished, first).parent
+    maps = [np.load(folder / f"{one.key}.npy", allow_pickle=False) for one in (first, second)]
+    assert found["agreement"] == pytest.approx(spearmanr(*(values.ravel() for values in maps)).statistic, abs=1e-6)
+    with Image.open(folder / f"{found['picture']}.png") as picture:
+        assert (picture.mode, picture.size) == ("RGBA", (16, 16))
+    same = compute.compare(first, first)
+    assert same["agreement"] == pytest.approx(1.0)
+    with Image.open(folder / f"{same['picture']}.png") as picture:
+        assert np.asarray(picture)[..., 3].max() == 0
+    (folder / f"{first.key}.npy").unlink()
+    assert compute.compare(first, second)["agreement"] == found["agreement"]
+    with pytest.raises(ExplanationFailed, match="same chip only"):
+        compute.compare(first, request(chip=34))
 
 
 def test_it_ends_with_the_app_however_the_app_ends(app):

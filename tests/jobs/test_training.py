@@ -19,7 +19,7 @@ from spatialnet.datasets.class_raster import NO_CLASS
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetInvalid, JobRefused
 from spatialnet.jobs import training
-from spatialnet.jobs.compute_server import explain
+from spatialnet.jobs.explaining import explain
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.requests import request_training
