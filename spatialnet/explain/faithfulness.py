@@ -2,7 +2,7 @@
 
 Deletion removes places in the order of the map, most evidence first; insertion adds them to an empty chip. Both are
 measured against random maps of equal smoothness, because a smooth map removes whole objects and so beats scattered
-noise by its smoothness alone.
+noise by its smoothness alone; and beside a map of the chip's edges, which knows nothing of the model.
 
 Source: Petsiuk, Das and Saenko, "RISE", BMVC 2018, arXiv 1806.07421 (deletion and insertion); random maps by phase
 randomisation: Theiler et al., "Testing for nonlinearity in time series", Physica D 58, 1992.
@@ -61,20 +61,25 @@ class Faithfulness:
     Attributes:
         deletion: mean answer while places are removed, most evidence first; lower is better.
         insertion: mean answer while places are shown, most evidence first; higher is better.
+        edge_gain: insertion minus deletion of the chip's edges, in the unit of the answer.
         random_deletion: mean of the random maps' deletion.
         random_insertion: mean of the random maps' insertion.
         margin: gain (insertion minus deletion) in standard deviations of the random maps' gains, whose mean is 0.
         chance: how often a random map would gain as much, from the rank among the random maps: 1 / 34 is the least.
-        verdict: `faithful` if `chance` is at most 0.03, `weak` if at most 0.06, else `no better than chance`.
+        verdict: `faithful` if `chance` is at most 0.03 and the edges gain less, `weak` if at most 0.06, else `no better than
+            chance`.
         sentence: the same for people.
         fill: what removed places show.
         draws: how many random maps.
         curves: for plotting, lists of equal length: `fraction` removed or shown 0..1, `deletion`, `insertion`, and
-            the random maps' means `random_deletion`, `random_insertion`.
+            the edges' `edge_deletion`, `edge_insertion`, and the random maps' means `random_deletion`, `random_insertion`.
+        randomised: see `spatialnet.explain.stability.Stability`; None where it was not checked.
+        noise: the same.
     """
 
     deletion: float
     insertion: float
+    edge_gain: float
     random_deletion: float
     random_insertion: float
     margin: float
@@ -84,6 +89,8 @@ class Faithfulness:
     fill: str
     draws: int
     curves: dict[str, list[float]]
+    randomised: float | None = None
+    noise: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
@@ -130,10 +137,26 @@ def faithfulness(
     rows, columns = (max(1, min(MOST_CELLS, round(side / model.patch))) for side in question.size)
     cells = F.adaptive_avg_pool2d(torch.from_numpy(chip_map)[None], (rows, columns))[0].numpy()
     generator = np.random.default_rng(seed)
-    orders = [_order(cells, generator)] + [_order(m, generator) for m in random_maps(cells, draws, generator)]
+    edges = F.adaptive_avg_pool2d(edge_map(question)[None], (rows, columns))[0].numpy()
+    ordered = [cells, *random_maps(cells, draws, generator), edges]
+    orders = [_order(one, generator) for one in ordered]
     with torch.inference_mode(), left_as_found(model):
         fraction, deletion, insertion = _curves(question, np.stack(orders), (rows, columns))
     return _judge(fraction, deletion, insertion, flat=bool(np.ptp(cells) == 0))
+
+
+def edge_map(question: Question) -> Tensor:
+    """How strongly the pixels of one chip change from place to place, (height, width) float64: Sobel's gradient, mean over bands.
+
+    A map of the chip alone: what does no better than this says little about the model.
+    """
+    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], dtype=torch.float64)
+    found = []
+    for tensor in question.inputs:
+        bands = F.pad(tensor[0].detach().cpu().double()[:, None], (1, 1, 1, 1), mode="replicate")
+        across, down = (F.conv2d(bands, k[None, None]) for k in (kernel, kernel.T))
+        found.append(F.interpolate(torch.hypot(across, down).mean(0)[None], size=question.size, mode="nearest-exact"))
+    return torch.stack(found).mean(0)[0, 0]
 
 
 def random_maps(
@@ -201,7 +224,10 @@ def _answers(question: Question, shown: Tensor) -> npt.NDArray[np.float64]:
 
 
 def _judge(fraction: Curves, deletion: Curves, insertion: Curves, *, flat: bool) -> Faithfulness:
-    """The verdict from the curves; row 0 is the map, the others are random."""
+    """The verdict from the curves; row 0 is the map, the last one the edges, those between are random."""
+    edges = deletion[-1], insertion[-1]
+    edge_gain = float(np.trapezoid(edges[1] - edges[0], fraction))
+    deletion, insertion = deletion[:-1], insertion[:-1]
     below, above = (np.asarray(np.trapezoid(curve, fraction, axis=1)) for curve in (deletion, insertion))
     gain = above - below
     # Counts have no upper end: there the least change is a fraction of the answer.
@@ -211,25 +237,33 @@ def _judge(fraction: Curves, deletion: Curves, insertion: Curves, *, flat: bool)
     verdict: Verdict = "no better than chance"
     if not flat and chance <= WEAK:
         verdict = "faithful" if chance <= FAITHFUL else "weak"
+    by_edges = verdict == "faithful" and edge_gain > gain[0] - least
     # Upside down a random map swaps its curves, so both have one mean.
     random = (deletion[1:].mean(0) + insertion[1:, ::-1].mean(0)) / 2
     random_area = float(np.trapezoid(random, fraction))
     whole = float(deletion[0, 0])
+    sentence = _sentence(verdict, whole - float(below[0]), whole - random_area, least)
+    if by_edges:
+        verdict = "weak"
+        sentence += " The chip's edges alone do as well."
     return Faithfulness(
         deletion=float(below[0]),
         insertion=float(above[0]),
+        edge_gain=edge_gain,
         random_deletion=random_area,
         random_insertion=random_area,
         margin=float(gain[0]) / max(spread, least),
         chance=chance,
         verdict=verdict,
-        sentence=_sentence(verdict, whole - float(below[0]), whole - random_area, least),
+        sentence=sentence,
         fill=FILL,
         draws=len(below) - 1,
         curves={
             "fraction": fraction.tolist(),
             "deletion": deletion[0].tolist(),
             "insertion": insertion[0].tolist(),
+            "edge_deletion": edges[0].tolist(),
+            "edge_insertion": edges[1].tolist(),
             "random_deletion": random.tolist(),
             "random_insertion": random[::-1].tolist(),
         },

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from affine import Affine
 
@@ -21,6 +20,7 @@ from spatialnet.explain.faithfulness import faithfulness
 from spatialnet.explain.methods import METHODS
 from spatialnet.explain.overlay import colour, limit, warp, write_png
 from spatialnet.explain.pixels import on_chip
+from spatialnet.explain.stability import judged, rank_correlation, stability
 from spatialnet.explain.what_if import answers, changed
 from spatialnet.jobs.explanations import ExplanationRequest, explanation_file, kept_explanation
 from spatialnet.jobs.probes import SIDE, ProbeRequest
@@ -29,6 +29,9 @@ from spatialnet.model import SpatialNetViT, load_model
 from spatialnet.runs import Run, open_run, write_json
 from spatialnet.settings import Settings
 from spatialnet.train.loop import resolve_device
+
+CHECKED_COST = 5.0
+"""Methods that cost more than this are not repeated with shuffled weights and noise: a person waits for the answer."""
 
 
 @lru_cache(maxsize=3)
@@ -59,6 +62,19 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     asked = request.against
     evidence = attribute(model, images, request.task, request.class_index, request.method, against=asked)
     badge = faithfulness(model, images, request.task, request.class_index, evidence.values, against=asked)
+    if METHODS[request.method].cost <= CHECKED_COST:
+        badge = judged(
+            badge,
+            stability(
+                model,
+                images,
+                request.task,
+                request.class_index,
+                request.method,
+                evidence.values,
+                against=request.against,
+            ),
+        )
     rgba, legend = colour(evidence.values[0], signed=METHODS[request.method].signed)
     ground = _ground(data, request.chip)
     folder = explanation_file(settings, request).parent
@@ -104,23 +120,10 @@ def compare(settings: Settings, first: ExplanationRequest, second: ExplanationRe
     rgba, legend = colour(one / limit(one) - other / limit(other), signed=True, end=1.0)
     key = hashlib.sha256(f"{first.key} {second.key}".encode()).hexdigest()[:40]
     write_png(explanation_file(settings, first).parent / f"{key}d.png", rgba)
-    agreement = _rank_correlation(one, other)
+    agreement = rank_correlation(one, other)
     return {
         "first": facts[0], "second": facts[1], "picture": f"{key}d", "legend": legend.to_dict(), "agreement": agreement,
     }  # fmt: skip
-
-
-def _rank_correlation(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """Spearman's, with the mean rank for equal values; 0 where a map is the same everywhere."""
-    ranks = [_ranks(values.ravel()) for values in (one, other)]
-    if any(values.std() == 0 for values in ranks):
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _ranks(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse], np.float64)
 
 
 def probe(settings: Settings, request: ProbeRequest) -> dict[str, Any]:

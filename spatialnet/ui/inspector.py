@@ -174,13 +174,15 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
         curves = pd.DataFrame(badge["curves"]).set_index("fraction")
         curves = curves.rename(columns={
             "deletion": "removed, marked first", "insertion": "shown, marked first",
+            "edge_deletion": "removed, edges first", "edge_insertion": "shown, edges first",
             "random_deletion": "removed at random", "random_insertion": "shown at random",
         })  # fmt: skip
         st.caption(
             f"Probability of the class while places of the chip are removed or shown. Random: mean of {badge['draws']} maps of the "
             f"same smoothness. Margin over random: {badge['margin']:.1f} standard deviations; a random map does as well with "
-            f"probability {badge['chance']:.2f}."
+            f"probability {badge['chance']:.2f}. Edges: the chip's own, whatever the model."
         )
+        _checks(badge)
         if "completeness_error" in facts["info"]:
             st.caption(
                 f"Integrated Gradients took {facts['info']['steps']} steps; its values add up to the change of the score within "
@@ -190,6 +192,17 @@ def _evidence(facts: dict[str, Any], task: Task) -> None:
         for sensor, shares in facts["bands"].items():
             st.caption(f"Share of the evidence per band, {sensor}")
             st.bar_chart(pd.Series(shares, index=[f"{i + 1}" for i in range(len(shares))]), height=140, y_label="share")
+
+
+def _checks(badge: dict[str, Any]) -> None:
+    """Whether the map depends on what was learnt, and stays under noise."""
+    if badge["randomised"] is None:
+        st.caption("Not repeated with shuffled weights and noise: this method is slow.")
+        return
+    st.caption(
+        f"Rank correlation with the map of a network with shuffled weights: {badge['randomised']:.2f} (low is good); with maps under "
+        f"noise that nobody sees: {badge['noise']:.2f} (high is good)."
+    )
 
 
 def _answer(data: PackedChips, task: Task, chip: int, scores: Scores, said: Answer | None) -> None:
