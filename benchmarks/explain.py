@@ -10,6 +10,8 @@ Figures:
                                 over chips of a model that has learnt to tell an even square from noise (target 1)
     hit_rate                    how often the default method's strongest patch lies on the pattern that decides (target 0.95)
     hit_rate_randomised         the same for random weights, of five models; at most chance plus two standard errors
+    randomised_correlation      rank correlation (Spearman's, its size) of the default method's map with that of the same network with
+                                shuffled weights, mean over the same chips (target 0.1)
 
 Costs: preset tiny, six bands, 64 px, 16 chips; they do not depend on the weights, so these are random. Rows: one chip of preset nano,
 and all methods' insertion minus deletion.
@@ -29,6 +31,7 @@ from benchmarks.figures import Figure, Result, cpu_seconds, matmul_gflops, one_t
 from spatialnet.explain.attribute import attribute
 from spatialnet.explain.faithfulness import faithfulness
 from spatialnet.explain.methods import METHODS
+from spatialnet.explain.stability import stability
 from spatialnet.model import SpatialNetViT, score
 from spatialnet.sensors import SENSORS
 from spatialnet.tasks import Task
@@ -126,17 +129,24 @@ def _pointing(rows: dict[str, str]) -> list[Figure]:
         return found
 
     trained, random = np.array(hits(model)), np.array([hits(_model(seed)) for seed in range(UNTRAINED)])
+    shuffled = np.array([_correlation(model, images[chip : chip + 1], int(kinds[chip])) for chip in chosen])
     draws, chance = _draws(len(chosen)), (SQUARE / SIDE) ** 2
     error = (chance * (1 - chance) / random.size) ** 0.5
     return [
         Figure("hit_rate", float(trained.mean()), "", "higher", 0.95, trained.size, _ends(trained[draws].mean(1))),
         Figure("hit_rate_randomised", float(random.mean()), "", "lower", chance + 2 * error, random.size,
                _ends(random.mean(0)[draws].mean(1))),
+        Figure("randomised_correlation", float(shuffled.mean()), "", "lower", 0.1, shuffled.size, _ends(shuffled[draws].mean(1))),
     ]  # fmt: skip
 
 
 def _values(model: SpatialNetViT, pixels: torch.Tensor, kind: int, method: str) -> npt.NDArray[np.float32]:
     return attribute(model, {"rgb": pixels}, LEARNT.name, kind, method).values
+
+
+def _correlation(model: SpatialNetViT, pixels: torch.Tensor, kind: int) -> float:
+    values = _values(model, pixels, kind, DEFAULT)
+    return stability(model, {"rgb": pixels}, LEARNT.name, kind, DEFAULT, values).randomised
 
 
 @torch.inference_mode()
