@@ -66,6 +66,7 @@ def attribute(
     present: Mapping[str, Tensor] | None = None,
     gsd: Tensor | None = None,
     against: int | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Attribution:
     """Explain one class of one task for a batch of chips. The model is left exactly as found.
 
@@ -79,6 +80,8 @@ def attribute(
         gsd: (batch,) metres per pixel; default the model's own.
         against: another class of a `multiclass` task: why the one rather than this. Score and probability are then those of the
             choice between the two.
+        start: for methods with a baseline, the chips that they start from, as `images` (`spatialnet.explain.baselines`); default the
+            training mean.
 
     Raises:
         ExplanationFailed: an unknown method, task, class or sensor, images that do not fit each other, or an answer of
@@ -88,7 +91,11 @@ def attribute(
         raise ExplanationFailed(f"There is no method {method[:64]!r}. Choose one of {', '.join(METHODS)}.")
     if against is not None and not METHODS[method].class_specific:
         raise ExplanationFailed(f"{METHODS[method].title} gives the same map for every class. Choose another method.")
-    question = ask(model, images, task, class_index, present=present, gsd=gsd, against=against)
+    if start is not None and not METHODS[method].baseline:
+        raise ExplanationFailed(
+            f"{METHODS[method].title} has no baseline to choose. Leave it out, or choose another method."
+        )
+    question = ask(model, images, task, class_index, present=present, gsd=gsd, against=against, start=start)
     with torch.inference_mode(False), left_as_found(model):
         evidence = EXPLAINERS[method](question)
     if not torch.isfinite(evidence.logits).all() or not torch.isfinite(evidence.values).all():

@@ -25,16 +25,16 @@ INTERNAL_BATCH = 32
 
 
 def explain(question: Question) -> Evidence:
-    """Evidence of each pixel, from the training mean (0 in normalised units) to the chip as it is.
+    """Evidence of each pixel, from the question's baseline (by default the training mean, 0 in normalised units) to the chip as it is.
 
     Returns:
         Signed values per pixel, summed over bands and sensors. They add up to the score of the chip minus the score of
-        the mean, up to the relative `completeness_error` in `info`.
+        the baseline, up to the relative `completeness_error` in `info`.
     """
     inputs, context = question.inputs, question.context
     with torch.no_grad():
         logits = question.logits(*inputs, *context)
-        blank = question.score(*(torch.zeros_like(tensor) for tensor in inputs), *context)
+        blank = question.score(*question.baselines, *context)
         change = question.score(*inputs, *context) - blank
     found = [torch.zeros_like(tensor) for tensor in inputs]
     error = torch.full_like(change, torch.inf)
@@ -51,7 +51,7 @@ def explain(question: Question) -> Evidence:
         taken[open_chips] = steps
     info = {
         "unit": "change of the score per pixel",
-        "baseline": "training mean of each band",
+        "baseline": "chosen" if question.start else "training mean of each band",
         "change": change.tolist(),
         "steps": taken.tolist(),
         "completeness_error": error.tolist(),
@@ -65,7 +65,7 @@ def _integrate(question: Question, steps: int) -> tuple[Tensor, ...]:
     method = IntegratedGradients(question.score, multiply_by_inputs=True)
     attributions: tuple[Tensor, ...] = method.attribute(
         question.inputs,
-        baselines=(0,) * len(question.inputs),
+        baselines=question.baselines,
         additional_forward_args=question.context or None,
         n_steps=steps,
         method="gausslegendre",

@@ -1,5 +1,10 @@
 """What each attribution method is, in words for people. Free of torch, so that pages can list them.
 
+Not offered, because on a vision transformer they do not do what their names say (Captum 0.9, measured): guided backpropagation and
+deconvolution change only ReLU, so with GELU they are the plain gradient; DeepLIFT has no rule for GELU, normalisation and
+attention, so it is input times gradient; LayerGradCam averages over the wrong axis of tokens; LRP does not know timm's
+modules, and is patented.
+
 To add a method: write its file beside this one, describe it here, and name its function in `attribute.py`.
 """
 
@@ -20,6 +25,7 @@ class Method:
         class_specific: the map depends on the class that is explained.
         bands: the method says how the evidence divides over bands.
         cost: rough work for one chip, where 1 is one forward and backward pass of the model.
+        baseline: the method compares the chip with one that says nothing, and which one can be chosen.
     """
 
     name: str
@@ -29,6 +35,13 @@ class Method:
     class_specific: bool
     bands: bool
     cost: float
+    baseline: bool = False
+
+
+BASELINES = {
+    "mean": "the training mean", "blurred": "the chip, blurred", "zero": "zero in every band", "neighbour": "a neighbouring chip",
+}  # fmt: skip
+"""What a chip can be compared with, in words; the first is what all methods start from."""
 
 
 METHODS: dict[str, Method] = {
@@ -58,13 +71,14 @@ METHODS: dict[str, Method] = {
         Method(
             "integrated_gradients",
             "Integrated Gradients",
-            "Adds up how the score changes while the chip grows from the training mean to what it is. "
+            "Adds up how the score changes while the chip grows from a baseline, a chip that says nothing, to what it is. "
             "One value per pixel, for (positive) or against (negative) the class; the values add up to the "
             "change of the score, and the share of each band is known. Slow.",
             signed=True,
             class_specific=True,
             bands=True,
             cost=100.0,
+            baseline=True,
         ),
         Method(
             "gradient_attention",

@@ -26,6 +26,7 @@ class Question:
         task: the task.
         class_index: index into the task's classes.
         against: another class: why the one rather than this. None asks about the one alone.
+        start: normalised chips that a method with a baseline starts from, one per name in `sensors`; none is the training mean.
         sensors: names of the sensors that are given, in the model's order.
         inputs: normalised pixels (batch, bands, height, width), one per name in `sensors`.
         context: what else the model is told, each (batch,): whether a chip has a sensor, per name in `told`; then the
@@ -43,6 +44,12 @@ class Question:
     told: tuple[str, ...] = ()
     gsd: bool = False
     against: int | None = None
+    start: tuple[Tensor, ...] = ()
+
+    @property
+    def baselines(self) -> tuple[Tensor, ...]:
+        """What a method with a baseline starts from, like `inputs`."""
+        return self.start or tuple(torch.zeros_like(tensor) for tensor in self.inputs)
 
     @property
     def batch(self) -> int:
@@ -99,6 +106,7 @@ class Question:
             self.told,
             self.gsd,
             self.against,
+            tuple(tensor[chips] for tensor in self.start),
         )
 
 
@@ -129,6 +137,7 @@ def ask(
     present: Mapping[str, Tensor] | None = None,
     gsd: Tensor | None = None,
     against: int | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Question:
     """Check and arrange what `attribute` and `faithfulness` are given; see there.
 
@@ -169,6 +178,7 @@ def ask(
             told,
             gsd is not None,
             against,
+            tuple(start[name].detach().to(model.device, copy=True) for name in sensors) if start else (),
         )
 
 

@@ -16,8 +16,9 @@ from spatialnet.datasets.catalogue import chip_table, open_dataset
 from spatialnet.datasets.packed import PackedChips, save_array
 from spatialnet.errors import ExplanationFailed
 from spatialnet.explain.attribute import attribute
+from spatialnet.explain.baselines import baseline_images
 from spatialnet.explain.faithfulness import faithfulness
-from spatialnet.explain.methods import METHODS
+from spatialnet.explain.methods import BASELINES, METHODS
 from spatialnet.explain.overlay import colour, limit, warp, write_png
 from spatialnet.explain.pixels import on_chip
 from spatialnet.explain.stability import judged, rank_correlation, stability
@@ -60,7 +61,14 @@ def explain(settings: Settings, request: ExplanationRequest) -> dict[str, Any]:
     names = [s.name for s in data.sensors if s.name in model.sensors and data.present(s.name)[request.chip]]
     images = model.prepare({name: data.images(name)[request.chip : request.chip + 1] for name in names})
     asked = request.against
-    evidence = attribute(model, images, request.task, request.class_index, request.method, against=asked)
+    start = None
+    if request.baseline != "mean":
+        other = _neighbour(data, request.chip) if request.baseline == "neighbour" else None
+        pixels = None if other is None else {n: p[None] for n, p in _pixels(data, model, other).items()}
+        start = baseline_images(model, images, request.baseline, neighbour=pixels)
+    evidence = attribute(model, images, request.task, request.class_index, request.method, against=asked, start=start)
+    if METHODS[request.method].baseline:
+        evidence.info["baseline"] = BASELINES[request.baseline]
     badge = faithfulness(model, images, request.task, request.class_index, evidence.values, against=asked)
     if METHODS[request.method].cost <= CHECKED_COST:
         badge = judged(

@@ -23,6 +23,7 @@ class ExplanationRequest:
         method: a name in `spatialnet.explain.methods.METHODS`.
         dataset: identifier of the data set; empty = the one that the run was trained on, or its first.
         against: index of another class: why the one rather than this; None = the one alone.
+        baseline: what methods with a baseline start from, a name in `spatialnet.explain.methods.BASELINES`.
     """
 
     run: str
@@ -32,6 +33,7 @@ class ExplanationRequest:
     method: str
     dataset: str = ""
     against: int | None = None
+    baseline: str = "mean"
 
     @property
     def key(self) -> str:

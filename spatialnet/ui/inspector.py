@@ -12,7 +12,7 @@ import streamlit as st
 from spatialnet.datasets.catalogue import target_facts, target_text
 from spatialnet.datasets.packed import SPLITS, PackedChips
 from spatialnet.errors import SpatialNetError
-from spatialnet.explain.methods import METHODS
+from spatialnet.explain.methods import BASELINES, METHODS
 from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.services import services
 from spatialnet.joint import part_of
@@ -141,7 +141,13 @@ def _why_settings(run: Run | None, data: PackedChips, task: Task, chip: int, sco
     )  # fmt: skip
     index = task.classes.index(name) if name in task.classes else best
     against = _pick_against(task, index) if specific and task.kind == "multiclass" else None
-    request = ExplanationRequest(run.name, chip, task.name, index, method, data.name, against)
+    baseline = "mean"
+    if METHODS[method].baseline:
+        baseline = st.selectbox(
+            "from", list(BASELINES), format_func=BASELINES.__getitem__, key="why.baseline", persist_state="session",
+            help="The chip that the method starts from. What it shares with this one gets no evidence.",
+        )  # fmt: skip
+    request = ExplanationRequest(run.name, chip, task.name, index, method, data.name, against, baseline)
     try:
         with st.spinner("Asking the model why…", show_time=True):
             return services().compute.explain(request)

@@ -58,7 +58,8 @@ def _compare(data: PackedChips, run: Run, first: dict[str, Any]) -> None:
         format_func=lambda i: task.classes[i], key=f"two-reasons.class.{name}",
     )  # fmt: skip
     one = ExplanationRequest(
-        first["run"], int(first["chip"]), first["task"], int(first["class_index"]), first["method"], first["dataset"], first.get("against")
+        first["run"], int(first["chip"]), first["task"], int(first["class_index"]), first["method"], first["dataset"], first.get("against"),
+        first.get("baseline", "mean"),
     )  # fmt: skip
     other = replace(one, run=chosen_run, task=name, class_index=int(index), against=None)
     if one == other:

@@ -6,9 +6,17 @@ REQUEST = ExplanationRequest("run-1", 3, "land_use", 1, "occlusion")
 
 
 def test_every_part_of_the_question_is_part_of_the_key():
-    changes = {"run": "run-2", "chip": 4, "task": "presence", "class_index": 2, "method": "rollout", "against": 2}
+    changes = {
+        "run": "run-2",
+        "chip": 4,
+        "task": "presence",
+        "class_index": 2,
+        "method": "rollout",
+        "against": 2,
+        "baseline": "zero",
+    }
     keys = {REQUEST.key} | {replace(REQUEST, **{name: value}).key for name, value in changes.items()}
-    assert len(keys) == 7
+    assert len(keys) == 8
     assert all(key.isalnum() and len(key) == 40 for key in keys)
     assert ExplanationRequest(**REQUEST.__dict__).key == REQUEST.key
 
