@@ -24,6 +24,7 @@ examples:
   a stack of sensors    {name} --scene landsat7=a.tif --scene sentinel1=b.tif --out {out}
   many scenes           {name} --scenes list.csv --out {out}
                         list.csv has the columns name, sensor, file; each scene gets a folder
+  a part of a scene     {name} --scene landsat7=my_scene.tif --area=8.0,54.3,8.4,54.6 --out {out}
   two processes         {name} --scenes list.csv --out {out} --processes 2
   a Slurm array         sbatch --array=1-20 --wrap '{name} --scenes list.csv --out {out} --shard $SLURM_ARRAY_TASK_ID/20'
   and when all are done {name} --scenes list.csv --out {out} --finish
@@ -38,10 +39,13 @@ def add_shard_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
     """Add `predict` and `embed` to the parser."""
     predict = _command(
         commands, "predict", "maps/", "predict scenes with a run; writes one GeoTIFF per task",
-        "Windows of one chip slide over each scene and are blended. Band 1 holds the class, band 2 its score in percent, band 3 "
-        "and on the score of each class.",
+        "Windows of one chip slide over each scene and are blended. TASK.tif: band 1 holds the class, band 2 its score in percent, "
+        "band 3 and on the score of each class. TASK-classes.tif: the class alone, with its colours.",
     )  # fmt: skip
     predict.add_argument("--stride", type=int, help="pixels from one window to the next (default: half a chip)")
+    predict.add_argument(
+        "--no-scores", action="store_true", help="write class and confidence only, not the score of each class"
+    )
     embed = _command(
         commands, "embed", "vectors/", "embeddings of scenes or of a data set's chips, as NumPy and Parquet",
         "Writes features.npy (one float16 row per window or chip) and positions.parquet (the same rows: pixels, ground, degrees).",
@@ -63,6 +67,9 @@ def _command(
         help="a scene of one sensor; several sensors make a stack, the same sensor again makes another scene",
     )  # fmt: skip
     parser.add_argument("--scenes", type=Path, metavar="CSV", help="a list of scenes: columns name, sensor, file")
+    parser.add_argument(
+        "--area", metavar="W,S,E,N", help="only what lies between these degrees (default: whole scenes); write --area=-3,50,-2,51"
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the results; made if it is not there")
     parser.add_argument("--batch", type=int, default=32, help="windows per forward pass (default: 32; GPUs like 256)")
     parser.add_argument("--shard", metavar="I/N", help="do one of N shards only, counted from 1")
@@ -111,17 +118,21 @@ def _work(options: argparse.Namespace) -> int:
 
 
 def _manifest(shared: Services, options: argparse.Namespace) -> Manifest:
+    from spatialnet.predict.area import parse_area
     from spatialnet.shards.request import chips_manifest, scenes_manifest
 
     run = default_run(shared, options.run)
     options.out.mkdir(parents=True, exist_ok=True)
     dataset = getattr(options, "dataset", None)
     if dataset:
-        if options.scene or options.scenes:
-            raise PredictionRefused("Name scenes or a data set, not both.")
+        if options.scene or options.scenes or options.area:
+            raise PredictionRefused("Name scenes (and an area of them) or a data set, not both.")
         return chips_manifest(options.out, run, open_dataset(shared.settings, dataset), batch=options.batch)
     scenes = _listed(options.scenes) if options.scenes else _scenes(options.scene)
-    return scenes_manifest(options.out, options.command, run, scenes, stride=options.stride, batch=options.batch)
+    return scenes_manifest(
+        options.out, options.command, run, scenes, stride=options.stride, batch=options.batch,
+        area=parse_area(options.area) if options.area else None, scores=not getattr(options, "no_scores", False),
+    )  # fmt: skip
 
 
 def _scenes(texts: Sequence[str]) -> dict[str, dict[str, Path]]:

@@ -23,7 +23,7 @@ class Embedded:
 
     Attributes:
         features: (windows, dim) float16.
-        rows: (windows,) first row of each window, in pixels of the finest scene.
+        rows: (windows,) first row of each window, in pixels of the stack's grid.
         columns: (windows,) first column of each.
     """
 
@@ -41,7 +41,7 @@ class Embedded:
         x, y = np.array(places, np.float64).reshape(-1, 2).T
         longitude, latitude = transform(grid.crs, "EPSG:4326", x, y) if len(x) else (x, y)
         return pd.DataFrame({
-            "row": self.rows, "column": self.columns, "size": np.full(len(x), size, np.int32), "x": x, "y": y,
+            "row": self.rows + grid.row, "column": self.columns + grid.column, "size": np.full(len(x), size, np.int32), "x": x, "y": y,
             "longitude": np.asarray(longitude), "latitude": np.asarray(latitude),
         })  # fmt: skip
 

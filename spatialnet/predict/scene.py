@@ -7,6 +7,7 @@ bounded by a row of windows and a batch of them, however tall the scene.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from rasterio.io import DatasetReader, DatasetWriter
+from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from spatialnet.datasets.class_raster import NO_CLASS, class_bands
+from spatialnet.datasets.class_raster import NO_CLASS, NONE_PRESENT, class_bands
 from spatialnet.model import SpatialNetViT, probabilities
+from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours, rgb
 from spatialnet.predict.chips import prepared
-from spatialnet.predict.stack import Array, SceneStack, Strip, open_stack
+from spatialnet.predict.stack import Array, PixelGrid, SceneStack, Strip, open_stack
 from spatialnet.predict.windows import Band, SceneWindows, blend_weights
 from spatialnet.raster import cog_writer
 from spatialnet.tasks import Task
@@ -92,7 +94,9 @@ def scene_windows(
         NothingToRead: the scene is smaller than one window.
     """
     step = max(1, size // 2) if stride is None else stride
-    return SceneWindows.covering(stack.grid.height, stack.grid.width, size, step, origin)
+    # A part of a scene is seen through the windows that the whole scene is seen through.
+    start = origin[0] - stack.grid.row, origin[1] - stack.grid.column
+    return SceneWindows.covering(stack.grid.height, stack.grid.width, size, step, start)
 
 
 class Sweep:
@@ -174,7 +178,16 @@ class Sweep:
         self._weight = _roll(self._weight, done)
 
 
-def write_maps(grid: DatasetReader, tasks: Mapping[str, Task], folder: Path, rows: Iterable[Rows]) -> dict[str, Path]:
+def write_maps(
+    grid: PixelGrid,
+    tasks: Mapping[str, Task],
+    folder: Path,
+    rows: Iterable[Rows],
+    *,
+    scores: bool = True,
+    coloured: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> dict[str, Path]:
     """Write the rasters of a scene, all at once or none.
 
     Args:
@@ -182,21 +195,38 @@ def write_maps(grid: DatasetReader, tasks: Mapping[str, Task], folder: Path, row
         tasks: which rasters.
         folder: where `<task>.tif` go; it exists.
         rows: every row of the scene, from top to bottom.
+        scores: keep the score of each class; else only class and confidence. Counts are always kept.
+        coloured: write `<task>-classes.tif` too: the class alone, with its colour table (a GeoTIFF has one for a single band only).
+        tags: provenance; each file also says its task and classes.
 
     Returns:
-        The file of each task. Its bytes depend on the pixels only, not on who computed them in which portions.
+        The file of each task, and of `<task>-classes`. Bytes depend on the pixels only, not on who computed them in which portions.
 
     Raises:
         NotEnoughDisk: the disk is full; files that were there are unchanged.
         SceneUnreadable: the folder cannot be written to.
     """
-    files = {name: folder / f"{name}.tif" for name in tasks}
+    files = {}
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(_writer(files[name], grid, task)) for name, task in tasks.items()}
+        writers: list[tuple[str, int | None, DatasetWriter]] = []
+        for name, task in tasks.items():
+            kept = None if scores or task.kind == "count" else 2
+            said = {**(tags or {}), "TASK": name, "CLASSES": json.dumps(task.classes, ensure_ascii=False)}
+            files[name] = folder / f"{name}.tif"
+            writers.append((name, kept, stack.enter_context(_writer(files[name], grid, task, kept, said))))
+            if coloured and task.kind != "count":
+                files[f"{name}-classes"] = path = folder / f"{name}-classes.tif"
+                writers.append((name, 1, stack.enter_context(_colour_writer(path, grid, task, said))))
         for top, pixels in rows:
-            for name, writer in writers.items():
-                writer.write(pixels[name], window=Window(0, top, grid.width, pixels[name].shape[1]))
+            for name, kept, writer in writers:
+                writer.write(pixels[name][:kept], window=Window(0, top, grid.width, pixels[name].shape[1]))
     return files
+
+
+def colour_table(task: Task) -> dict[int, tuple[int, int, int, int]]:
+    """RGBA of each value in band 1 of a task's raster; values without a meaning are clear."""
+    named = {index: (*rgb(colour), 255) for index, colour in enumerate(class_colours(task))}
+    return dict.fromkeys(range(256), (0, 0, 0, 0)) | named | {NONE_PRESENT: (*rgb(NONE_PRESENT_COLOUR), 255)}
 
 
 def map_bands(task: Task) -> tuple[int, str]:
@@ -204,14 +234,26 @@ def map_bands(task: Task) -> tuple[int, str]:
     return (len(task.classes), "float32") if task.kind == "count" else (2 + len(task.classes), "uint8")
 
 
-def _writer(path: Path, like: DatasetReader, task: Task) -> AbstractContextManager[DatasetWriter]:
+def _writer(
+    path: Path, like: PixelGrid, task: Task, kept: int | None, tags: Mapping[str, str]
+) -> AbstractContextManager[DatasetWriter]:
     if task.kind == "count":
         return cog_writer(
-            path, like, count=len(task.classes), dtype="float32", nodata=float("nan"), descriptions=task.classes
-        )
-    names = ["class", "confidence", *(f"p({name})" for name in task.classes)]
+            path, like, count=len(task.classes), dtype="float32", nodata=float("nan"), descriptions=task.classes, tags=tags
+        )  # fmt: skip
+    names = ["class", "confidence", *(f"p({name})" for name in task.classes)][:kept]
     scales = [1.0] + [0.01] * (len(names) - 1)
-    return cog_writer(path, like, count=len(names), dtype="uint8", nodata=NO_CLASS, descriptions=names, scales=scales)
+    return cog_writer(
+        path, like, count=len(names), dtype="uint8", nodata=NO_CLASS, descriptions=names, scales=scales, tags=tags
+    )
+
+
+def _colour_writer(
+    path: Path, like: PixelGrid, task: Task, tags: Mapping[str, str]
+) -> AbstractContextManager[DatasetWriter]:
+    return cog_writer(
+        path, like, count=1, dtype="uint8", nodata=NO_CLASS, descriptions=["class"], tags=tags, colours=colour_table(task)
+    )  # fmt: skip
 
 
 def _roll(rows: Array, done: int) -> Array:

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from affine import Affine
+from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from spatialnet.errors import BandsDoNotMatch, CheckpointDoesNotFit
+from spatialnet.predict.area import Degrees, area_window
 from spatialnet.raster import check_scene, open_raster, read_window
 from spatialnet.sensors import Sensor
 
@@ -39,13 +42,34 @@ class Lie:
 
 
 @dataclass(frozen=True)
+class PixelGrid:
+    """The pixels that are looked at: the finest scene, or a part of it.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        transform: pixel (column, row) to ground.
+        crs: coordinate reference system.
+        row: row of the finest scene at which it begins.
+        column: column of the finest scene at which it begins.
+    """
+
+    height: int
+    width: int
+    transform: Affine
+    crs: CRS
+    row: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True)
 class SceneStack:
     """Open scenes of one place.
 
     Attributes:
         sources: per sensor its raster.
-        lies: per sensor how it lies on the finest scene.
-        grid: the finest scene.
+        lies: per sensor how it lies on the grid.
+        grid: the finest scene, or the part of it that was asked for.
     """
 
     sources: Mapping[str, DatasetReader]
@@ -53,13 +77,17 @@ class SceneStack:
     grid: DatasetReader
 
     def rows(self, sensor: str, top: int, height: int) -> Array:
-        """Rows of the finest grid, (bands, height, width): coarser pixels are repeated; NaN where there is nothing."""
+        """Rows of the grid, (bands, height, width): coarser pixels are repeated; NaN where there is nothing."""
         return _read_rows(self.sources[sensor], Window(0, top, self.grid.width, height), self.lies[sensor])
 
 
 @contextmanager
 def open_stack(
-    scenes: Mapping[str, Path], sensors: Mapping[str, Sensor], root: Path | None = None
+    scenes: Mapping[str, Path],
+    sensors: Mapping[str, Sensor],
+    root: Path | None = None,
+    area: Degrees | None = None,
+    least: int = 1,
 ) -> Iterator[SceneStack]:
     """Open the scenes of those sensors that a model knows.
 
@@ -67,9 +95,12 @@ def open_stack(
         scenes: per sensor its file. The finest gives the grid.
         sensors: the model's.
         root: the folder that the scenes must lie in, or None.
+        area: (west, south, east, north) in degrees, of which the grid is the part within the finest scene; None is all of it.
+        least: side in pixels that such a part has at least, as far as the scene goes.
 
     Raises:
         CheckpointDoesNotFit: no scene of one of the sensors.
+        PredictionRefused: the area does not meet the scene.
         BandsDoNotMatch: scenes whose grids do not fit on one another, or with other bands than their sensor.
         SceneUnreadable: a scene is no whole GeoTIFF; also when reading inside the `with` block fails.
     """
@@ -83,7 +114,15 @@ def open_stack(
         for name, source in sources.items():
             check_scene(source, sensors[name])
         first = min(sources.values(), key=lambda source: abs(source.transform.a) + abs(source.transform.d))
-        yield SceneStack(sources, {name: _lie(source, first) for name, source in sources.items()}, first)
+        lies = {name: _lie(source, first) for name, source in sources.items()}
+        if area is None:
+            yield SceneStack(sources, lies, PixelGrid(first.height, first.width, first.transform, first.crs))
+            return
+        part = area_window(first, area, least)
+        moved = {name: Lie(lie.factor, lie.row - part.row_off, lie.column - part.col_off) for name, lie in lies.items()}
+        transform = first.transform @ Affine.translation(part.col_off, part.row_off)
+        grid = PixelGrid(part.height, part.width, transform, first.crs, part.row_off, part.col_off)
+        yield SceneStack(sources, moved, grid)
 
 
 class Strip:

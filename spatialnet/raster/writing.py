@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Interleaving
-from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
+from rasterio.io import DatasetWriter, MemoryFile
 
 from spatialnet.atomic import beside, is_full, not_enough_disk, remove, replacing
 from spatialnet.errors import SceneUnreadable
@@ -72,16 +72,38 @@ def write_cog(
         copy_to_cog(memory.name, path)
 
 
+class Grid(Protocol):
+    """What has size and place on the ground: an open raster, or a part of one."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+
+    @property
+    def transform(self) -> Affine:
+        """Pixel (column, row) to ground."""
+
+    @property
+    def crs(self) -> CRS:
+        """Coordinate reference system."""
+
+
 @contextmanager
 def cog_writer(
     path: Path,
-    like: DatasetReader,
+    like: Grid,
     *,
     count: int,
     dtype: str,
     nodata: float,
     descriptions: Sequence[str],
     scales: Sequence[float] = (),
+    tags: Mapping[str, str] | None = None,
+    colours: Mapping[int, tuple[int, int, int, int]] | None = None,
 ) -> Iterator[DatasetWriter]:
     """A raster on the grid of `like` to write window by window; it becomes a COG at `path` when the block ends well.
 
@@ -93,6 +115,8 @@ def cog_writer(
         nodata: the value that means "no data".
         descriptions: one name per band.
         scales: factor per band that turns stored numbers into the meaning of the band.
+        tags: provenance.
+        colours: colour table of a one-band uint8 raster.
 
     Raises:
         NotEnoughDisk: the disk is full; what was at `path` before is unchanged.
@@ -100,7 +124,7 @@ def cog_writer(
     """
     working = beside(path.with_suffix(".working"))
     profile = {
-        "driver": "GTiff", "photometric": "MINISBLACK", "count": count, "height": like.height,
+        "driver": "GTiff", "photometric": "PALETTE" if colours else "MINISBLACK", "count": count, "height": like.height,
         "width": like.width, "dtype": dtype, "crs": None if like.crs is None else named_crs(like.crs),
         "transform": like.transform, "nodata": nodata, "tiled": True, "BIGTIFF": "IF_SAFER",
         "compress": "DEFLATE", "zlevel": 1,  # it is read once, by the copy, and removed
@@ -112,6 +136,10 @@ def cog_writer(
                     target.set_band_description(index, text)
                 if scales:
                     target.scales = tuple(scales)
+                if tags:
+                    target.update_tags(**tags)
+                if colours:
+                    target.write_colormap(1, dict(colours))
                 yield target
             _check_whole(working)
         copy_to_cog(str(working), path)

@@ -11,6 +11,7 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import PredictionRefused
 from spatialnet.joint import model_of
 from spatialnet.model import SpatialNetViT, load_model
+from spatialnet.predict.area import Degrees
 from spatialnet.predict.scene import scene_windows
 from spatialnet.predict.stack import open_stack
 from spatialnet.raster import check_path
@@ -31,6 +32,8 @@ def scenes_manifest(
     size: int | None = None,
     stride: int | None = None,
     batch: int = BATCH,
+    area: Degrees | None = None,
+    scores: bool = True,
 ) -> Manifest:
     """A manifest that predicts or embeds scenes.
 
@@ -42,9 +45,12 @@ def scenes_manifest(
         size: side of a window in pixels of the finest scene; default the run's chip size.
         stride: pixels from one window to the next; default half a window to predict, a whole one to embed.
         batch: windows per forward pass.
+        area: (west, south, east, north) in degrees, of which the part within each scene is looked at; None = all of it.
+        scores: to predict: keep the score of each class, not only class and confidence.
 
     Raises:
-        PredictionRefused: no scene, an impossible stride or batch, or a sensor that the run does not know.
+        PredictionRefused: no scene, a scene that the area does not meet, an impossible stride or batch, or a sensor
+            that the run does not know.
         PathRefused: a file is not there, or is no GeoTIFF.
         BandsDoNotMatch, NothingToRead, SceneUnreadable: as `open_stack` and `SceneWindows.covering` say.
         CheckpointDoesNotFit: the run has no model that can be read.
@@ -64,11 +70,12 @@ def scenes_manifest(
                 f"Run {run.name} knows no sensor {unknown[0][:64]!r}; it has {', '.join(model.sensors)}."
             )
         real = {sensor: check_path(path) for sensor, path in files.items()}
-        with open_stack(real, model.sensors) as stack:
+        with open_stack(real, model.sensors, area=area, least=size or model.chip_size) as stack:
             units = len(scene_windows(stack, size or model.chip_size, stride).bands())
         stamps = {sensor: stamp(path) for sensor, path in real.items()}
         items.append(Item(item_name(name), units, {sensor: str(path) for sensor, path in real.items()}, stamps))
-    return _manifest(folder, kind, run, {"size": size, "stride": stride, "batch": batch}, items)
+    options = {"size": size, "stride": stride, "batch": batch, "area": area and list(area), "scores": scores}
+    return _manifest(folder, kind, run, options, items)
 
 
 def chips_manifest(folder: Path, run: Run, data: PackedChips, *, batch: int = BATCH) -> Manifest:

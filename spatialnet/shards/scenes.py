@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
 
-from spatialnet.datasets.packed import write_array
+from spatialnet import __version__
+from spatialnet.datasets.class_raster import NO_CLASS
 from spatialnet.errors import PredictionRefused
 from spatialnet.model import SpatialNetViT
 from spatialnet.predict.scene import Rows, Sweep, map_bands, scene_windows, write_maps
@@ -46,8 +48,11 @@ class OpenScenes:
         if self._item != item.name or self._found is None:
             self._open.close()
             self._item, options = item.name, self.manifest.options
-            stack = self._open.enter_context(open_stack(scene_files(item), self.model.sensors))
-            windows = scene_windows(stack, options["size"] or self.model.chip_size, options["stride"])
+            size, area = options["size"] or self.model.chip_size, options.get("area")
+            stack = self._open.enter_context(
+                open_stack(scene_files(item), self.model.sensors, area=tuple(area) if area else None, least=size)
+            )
+            windows = scene_windows(stack, size, options["stride"])
             if len(windows.bands()) != item.units:
                 raise PredictionRefused(f"Scene {item.name} is another one than when the work began. Start it anew.")
             self._found = stack, windows, Sweep(self.model, stack, windows, int(options["batch"]))
@@ -55,15 +60,25 @@ class OpenScenes:
 
 
 def predict_unit(scenes: OpenScenes, unit: Unit, folder: Path, progress: Callable[[float], None]) -> None:
-    """Write `<task>.npy` into `folder`: (rows, bands, width), the band's part of each raster."""
-    _, windows, sweep = scenes.at(unit.item)
-    parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in scenes.model.tasks}
-    for _, pixels in sweep.rows(windows.bands()[unit.number], progress):
-        for name, values in pixels.items():
-            parts[name].append(np.ascontiguousarray(values.transpose(1, 0, 2)))
-    for name, rows in parts.items():
-        shape = (sum(len(r) for r in rows), *rows[0].shape[1:])
-        write_array(folder / f"{name}.npy", shape, map_bands(scenes.model.tasks[name])[1], rows)
+    """Write `<task>.tif` into `folder`: the band's part of each raster, in its place on the ground, so that a map can show it."""
+    stack, windows, sweep = scenes.at(unit.item)
+    grid, band = stack.grid, windows.bands()[unit.number]
+    with ExitStack() as files:
+        parts = {}
+        for name, task in scenes.model.tasks.items():
+            count, dtype = map_bands(task)
+            parts[name] = files.enter_context(
+                rasterio.open(
+                    folder / f"{name}.tif", "w", driver="GTiff", photometric="MINISBLACK", interleave="band",
+                    count=count, dtype=dtype, nodata=NO_CLASS if dtype == "uint8" else float("nan"),
+                    height=band.bottom - band.top, width=grid.width, crs=grid.crs,
+                    transform=grid.transform @ Affine.translation(0, band.top),
+                    compress="DEFLATE", zlevel=1, BIGTIFF="IF_SAFER",
+                )
+            )  # fmt: skip
+        for top, pixels in sweep.rows(band, progress):
+            for name, values in pixels.items():
+                parts[name].write(values, window=Window(0, top - band.top, grid.width, values.shape[1]))
 
 
 def scene_maps(manifest: Manifest, item: Item) -> Path:
@@ -79,19 +94,24 @@ def assemble_maps(manifest: Manifest, item: Item, tasks: Mapping[str, Task], sce
 
     def rows() -> Iterator[Rows]:
         for unit, band in zip((Unit(item, n) for n in range(item.units)), windows.bands(), strict=True):
-            parts = {
-                name: np.load(manifest.part(unit) / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in tasks
-            }
-            for start in range(0, band.bottom - band.top, _ROWS_AT_ONCE):
-                yield (
-                    band.top + start,
-                    {
-                        n: np.ascontiguousarray(p[start : start + _ROWS_AT_ONCE].transpose(1, 0, 2))
-                        for n, p in parts.items()
-                    },
-                )
+            height = band.bottom - band.top
+            with ExitStack() as files:
+                parts = {
+                    name: files.enter_context(rasterio.open(manifest.part(unit) / f"{name}.tif")) for name in tasks
+                }
+                for start in range(0, height, _ROWS_AT_ONCE):
+                    window = Window(0, start, stack.grid.width, min(_ROWS_AT_ONCE, height - start))
+                    yield band.top + start, {name: part.read(window=window) for name, part in parts.items()}
 
-    return write_maps(stack.grid, tasks, folder, rows())
+    options, size = manifest.options, windows.size
+    tags = {
+        "SOFTWARE": f"SpatialNet {__version__}", "RUN": Path(manifest.model).parent.name, "MODEL": manifest.model_stamp,
+        "SCENES": json.dumps({sensor: Path(file).name for sensor, file in item.files.items()}, ensure_ascii=False),
+        "WINDOW": f"{size} pixels, every {options['stride'] or max(1, size // 2)}",
+    }  # fmt: skip
+    return write_maps(
+        stack.grid, tasks, folder, rows(), scores=bool(options.get("scores", True)), coloured=True, tags=tags
+    )
 
 
 def scene_files(item: Item) -> dict[str, Path]:

@@ -12,6 +12,7 @@ import streamlit as st
 from spatialnet.datasets.catalogue import chip_at
 from spatialnet.datasets.packed import SPLITS, PackedChips
 from spatialnet.jobs.services import services
+from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours
 from spatialnet.tasks import Task
 from spatialnet.ui import address, markup
 from spatialnet.ui.chip_grid import SHEET_SIDES, chip_grid
@@ -24,7 +25,7 @@ from spatialnet.ui.views_panel import views_panel
 from spatialnet.web import addresses
 from spatialnet.web.chip_columns import ChipColumns, columns_of
 from spatialnet.web.chip_filter import ChipFilter, choices_of, chosen
-from spatialnet.web.colours import NONE_PRESENT_COLOUR, SPLIT_COLOURS, class_colours
+from spatialnet.web.colours import SPLIT_COLOURS
 
 PAGE = 96
 """Chips on one page of the grid and of the table."""

@@ -17,6 +17,7 @@ from spatialnet.jobs.explanations import ExplanationRequest
 from spatialnet.jobs.services import services
 from spatialnet.joint import part_of
 from spatialnet.label.store import Answer
+from spatialnet.palette import class_colours
 from spatialnet.predict.captions import CAPTIONS, read_captions
 from spatialnet.predict.table import Scores, answer, read_predictions
 from spatialnet.runs import Run
@@ -31,7 +32,6 @@ from spatialnet.ui.two_reasons_panel import two_reasons
 from spatialnet.ui.what_if_panel import what_if
 from spatialnet.ui.why_map_panel import ask_why_map
 from spatialnet.web import addresses
-from spatialnet.web.colours import class_colours
 
 
 @st.cache_data(

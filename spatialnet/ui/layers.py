@@ -9,6 +9,7 @@ import streamlit as st
 
 from spatialnet.datasets.catalogue import target_facts
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours
 from spatialnet.runs import Run
 from spatialnet.tasks import Task
 from spatialnet.ui import markup
@@ -16,7 +17,7 @@ from spatialnet.ui.pickers import pick
 from spatialnet.ui.split_text import split_sentence
 from spatialnet.ui.why_map_panel import WHY, shown_why_map, why_map_key, why_map_note
 from spatialnet.web import addresses
-from spatialnet.web.colours import CONFIDENCE_RAMP, NONE_PRESENT_COLOUR, SPLIT_COLOURS, class_colours
+from spatialnet.web.colours import CONFIDENCE_RAMP, SPLIT_COLOURS
 
 PREDICTION, CONFIDENCE, SCORE, CHANGE = "prediction", "confidence", "score", "change"
 TARGET, LAND_COVER, SPLITS, NOTHING = "target", "land-cover", "splits", "none"

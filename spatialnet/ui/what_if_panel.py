@@ -10,6 +10,7 @@ from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import SpatialNetError
 from spatialnet.jobs.probes import SIDE, ProbeRequest
 from spatialnet.jobs.services import services
+from spatialnet.palette import class_colours
 from spatialnet.runs import Run
 from spatialnet.summary import count_text
 from spatialnet.tasks import Task
@@ -17,7 +18,6 @@ from spatialnet.ui import markup
 from spatialnet.ui.brush import brush
 from spatialnet.ui.frame import show_error
 from spatialnet.web import addresses
-from spatialnet.web.colours import class_colours
 
 _FILLS = {"blur": "its surroundings", "mean": "the training mean", "neighbour": "a neighbouring chip"}
 

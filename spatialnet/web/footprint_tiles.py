@@ -14,21 +14,14 @@ from starlette.routing import BaseRoute, Route
 
 from spatialnet.datasets.packed import SPLITS, PackedChips
 from spatialnet.label import LabelStore
+from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours, rgb
 from spatialnet.tasks import Task
 from spatialnet.web import paint
 from spatialnet.web.answers import NotHere, answered, picture
 from spatialnet.web.chip_columns import ChipColumns, columns_of
 from spatialnet.web.chip_filter import ChipFilter, chosen
 from spatialnet.web.chip_pixels import LARGEST, chip_picture, no_data
-from spatialnet.web.colours import (
-    FOOTPRINT_COLOUR,
-    LEAK_COLOURS,
-    NONE_PRESENT_COLOUR,
-    OTHER_LEAK_COLOUR,
-    SPLIT_COLOURS,
-    class_colours,
-    rgb,
-)
+from spatialnet.web.colours import FOOTPRINT_COLOUR, LEAK_COLOURS, OTHER_LEAK_COLOUR, SPLIT_COLOURS
 from spatialnet.web.footprints import Indices
 from spatialnet.web.grid import TILE, Grid, grid_of
 from spatialnet.web.shown_bands import ShownBands, shown_bands

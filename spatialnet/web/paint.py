@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from spatialnet.web.colours import CONFIDENCE_RAMP, UNCHANGED, rgb
+from spatialnet.palette import rgb
+from spatialnet.web.colours import CONFIDENCE_RAMP, UNCHANGED
 
 Pixels = npt.NDArray[np.uint8]
 Valid = npt.NDArray[np.bool_]

@@ -20,11 +20,12 @@ from starlette.routing import BaseRoute, Route
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.explain.overlay import colour
+from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours, rgb
 from spatialnet.raster import open_raster
 from spatialnet.tasks import Task
 from spatialnet.web import paint
 from spatialnet.web.answers import NotHere, answered, picture
-from spatialnet.web.colours import FOOTPRINT_COLOUR, NONE_PRESENT_COLOUR, class_colours, rgb
+from spatialnet.web.colours import FOOTPRINT_COLOUR
 from spatialnet.web.footprints import PLACE
 from spatialnet.web.grid import HALF, TILE, Grid, grid_of
 from spatialnet.web.shown_bands import shown_bands

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -7,16 +8,21 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.warp import transform
+from rasterio.windows import Window
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import PredictionRefused
 from spatialnet.model import load_model
+from spatialnet.palette import class_colours, rgb
 from spatialnet.predict.chips import embed_chips
 from spatialnet.predict.scene import predict_scene
 from spatialnet.settings import REPOSITORY
 from spatialnet.shards.manifest import read_manifest
 from spatialnet.shards.processes import run_processes
-from spatialnet.shards.request import chips_manifest
+from spatialnet.shards.request import chips_manifest, scenes_manifest
 from spatialnet.shards.run import finish, run_shard
 
 
@@ -26,9 +32,104 @@ def bytes_of(files):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, run, scene):
-    """The scene's maps as one call writes them, without a manifest."""
+    """The scene's maps as one process writes them, in one go."""
+    manifest = scenes_manifest(tmp_path_factory.mktemp("whole"), "predict", run, {"here": {"landsat7": scene}})
+    manifest.publish()
+    run_shard(manifest, 1, 1)
+    return bytes_of(finish(manifest)["here"])
+
+
+def pixels_of(files):
+    found = {}
+    for role, path in files.items():
+        with rasterio.open(path) as source:
+            found[role] = source.read()
+    return found
+
+
+def finished_maps(manifest):
+    run_shard(manifest, 1, 1)
+    return finish(manifest)["here"]
+
+
+def test_the_maps_are_those_of_one_call_without_a_manifest(published, run, scene, tmp_path):
     model, _ = load_model(run.folder / "model.safetensors")
-    return bytes_of(predict_scene(model, {"landsat7": scene}, tmp_path_factory.mktemp("whole"), batch=32))
+    once = pixels_of(predict_scene(model, {"landsat7": scene}, tmp_path, batch=32))
+    found = pixels_of(finished_maps(published("out")))
+    for task, pixels in once.items():
+        np.testing.assert_array_equal(found[task], pixels)
+    coloured = {task for task in once if model.tasks[task].kind != "count"}
+    assert found.keys() == once.keys() | {f"{task}-classes" for task in coloured}
+
+
+def test_the_classes_have_their_colours_and_every_file_says_where_it_comes_from(published, run):
+    files = finished_maps(published("out"))
+    model, _ = load_model(run.folder / "model.safetensors")
+    for task in (task for task in model.tasks.values() if task.kind != "count"):
+        with rasterio.open(files[f"{task.name}-classes"]) as shown, rasterio.open(files[task.name]) as full:
+            np.testing.assert_array_equal(shown.read(1), full.read(1))
+            assert shown.colorinterp == (ColorInterp.palette,)
+            table = shown.colormap(1)
+            for index, colour in enumerate(class_colours(task)):
+                assert table[index] == (*rgb(colour), 255)
+            assert table[shown.nodata][3] == 0
+            assert shown.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            for source in (shown, full):
+                tags = source.tags()
+                assert tags["RUN"] == "run-done"
+                assert tags["TASK"] == task.name
+                assert json.loads(tags["CLASSES"]) == list(task.classes)
+                assert json.loads(tags["SCENES"])["landsat7"].endswith(".tif")
+                assert tags["SOFTWARE"].startswith("SpatialNet")
+
+
+def test_without_scores_class_and_confidence_stay_the_same(published):
+    full, lean = pixels_of(finished_maps(published("full"))), pixels_of(finished_maps(published("lean", scores=False)))
+    np.testing.assert_array_equal(lean["land_use"], full["land_use"][:2])
+
+
+def degrees(scene, rows, columns):
+    """(west, south, east, north) around some pixels of a scene."""
+    with rasterio.open(scene) as source:
+        corners = [source.transform @ (column, row) for row in rows for column in columns]
+        longitudes, latitudes = transform(source.crs, "EPSG:4326", *zip(*corners, strict=True))
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
+
+
+def test_an_area_is_predicted_as_in_the_whole_scene_and_lies_in_its_place(published, scene, whole, tmp_path):
+    rows, columns = (60, 140), (50, 130)
+    files = finished_maps(published("part", area=degrees(scene, rows, columns)))
+    (tmp_path / "whole.tif").write_bytes(whole["land_use"])
+    with rasterio.open(files["land_use"]) as part, rasterio.open(tmp_path / "whole.tif") as source:
+        assert part.crs == source.crs
+        left, top = (round(value) for value in ~source.transform @ (part.transform.c, part.transform.f))
+        # Two degrees' parallels and meridians are not quite the scene's axes: the box reaches a few pixels further.
+        assert 50 <= top <= 60
+        assert 40 <= left <= 50
+        assert part.height >= 80
+        everything = source.read(window=Window(left, top, part.width, part.height))
+        inside = part.read()
+    # At its borders the area lacks the windows that reach into it from outside.
+    size = 16
+    np.testing.assert_array_equal(inside[:, size:-size, size:-size], everything[:, size:-size, size:-size])
+
+
+def test_an_area_outside_the_scene_is_refused_before_anything_is_written(published, tmp_path):
+    with pytest.raises(PredictionRefused, match="does not meet the scene"):
+        published("out", area=(-170.0, -80.0, -169.0, -79.0))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_part_that_is_done_lies_in_its_place_before_the_rest_is_done(published, scene):
+    manifest = published("out")
+    run_shard(manifest, 3, len(manifest.units))
+    unit = manifest.units[2]
+    with rasterio.open(manifest.part(unit) / "land_use.tif") as part, rasterio.open(scene) as source:
+        assert part.crs == source.crs
+        assert part.width == source.width
+        column, row = ~source.transform @ (part.transform.c, part.transform.f)
+        assert (column, row) == pytest.approx((0, round(row)), abs=1e-6)
+        assert row > 0
 
 
 @pytest.mark.parametrize("shards", [1, 2, 5])

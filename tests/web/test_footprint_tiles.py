@@ -9,8 +9,9 @@ from PIL import Image
 from spatialnet.database import open_database
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.label import LabelEvent, LabelStore
+from spatialnet.palette import rgb
 from spatialnet.web import addresses
-from spatialnet.web.colours import FOOTPRINT_COLOUR, LEAK_COLOURS, SPLIT_COLOURS, rgb
+from spatialnet.web.colours import FOOTPRINT_COLOUR, LEAK_COLOURS, SPLIT_COLOURS
 from spatialnet.web.footprints import DOT
 from tests.data_sets import pictures_only, scattered_chips
 from tests.web.conftest import X, Y, Z

@@ -9,9 +9,10 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.palette import rgb
 from spatialnet.raster import write_cog
 from spatialnet.web import addresses
-from spatialnet.web.colours import CONFIDENCE_RAMP, UNCHANGED, rgb
+from spatialnet.web.colours import CONFIDENCE_RAMP, UNCHANGED
 from tests.web.conftest import MERCATOR, TRANSFORM, X, Y, Z, write_run
 
 CLEAR = [0, 0, 0, 0]

@@ -11,9 +11,9 @@ import rasterio
 
 from spatialnet.explain.overlay import DIVERGING, colour
 from spatialnet.jobs.why_map import why_map_facts, why_map_raster
+from spatialnet.palette import rgb
 from spatialnet.raster import write_cog
 from spatialnet.web import addresses
-from spatialnet.web.colours import rgb
 from tests.web.conftest import MERCATOR, TRANSFORM
 from tests.web.test_tiles import CLEAR, cells, tile
 

@@ -17,9 +17,9 @@ import streamlit as st
 
 from spatialnet.datasets.packed import SPLITS, PackedChips
 from spatialnet.label import LabelEvent, LabelStore
+from spatialnet.palette import class_colours
 from spatialnet.tasks import Task
 from spatialnet.web.addresses import LABELS, chip_picture
-from spatialnet.web.colours import class_colours
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("answers.js", "outbox.js", "panel.js", "labeller.js")
