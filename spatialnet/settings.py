@@ -52,6 +52,11 @@ class Settings:
         return self.workspace / "jobs"
 
     @property
+    def predictions(self) -> Path:
+        """Predictions over places and areas that were asked for on the map."""
+        return self.workspace / "predictions"
+
+    @property
     def cache(self) -> Path:
         """Everything here can be deleted and is rebuilt on demand."""
         return self.workspace / "cache"
@@ -123,6 +128,7 @@ def load_settings(workspace: Path | None = None) -> Settings:
         settings.runs,
         settings.ablations,
         settings.jobs,
+        settings.predictions,
         settings.cache,
         settings.weights,
         settings.locks,

@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "import": Kind("spatialnet.jobs.importing", "import_dataset"),
     "train": Kind("spatialnet.jobs.training", "train_run", device=True),
     "predict": Kind("spatialnet.jobs.sharding", "do_work", device=True),
+    "predict-area": Kind("spatialnet.jobs.area_predicting", "predict_area", device=True),
     "embed": Kind("spatialnet.jobs.sharding", "do_work", device=True),
     "caption": Kind("spatialnet.jobs.captions", "do_captions", device=True),
     "why-map": Kind("spatialnet.jobs.why_mapping", "draw_why_map", device=True),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spatialnet.jobs.kinds import CLUSTER
 from spatialnet.jobs.launch import Jobs
 from spatialnet.jobs.reporter import Reporter
 from spatialnet.jobs.store import Job
+
+if TYPE_CHECKING:
+    from spatialnet.shards.manifest import Manifest
 
 TITLES = {"predict": "Predict", "embed": "Embed"}
 
@@ -40,10 +44,15 @@ def do_work(jobs: Jobs, job: Job, report: Reporter) -> str:
         What was done, in one sentence.
     """
     from spatialnet.shards.manifest import read_manifest
+
+    return do_manifest(jobs, job, report, read_manifest(Path(str(job.spec["folder"]))))
+
+
+def do_manifest(jobs: Jobs, job: Job, report: Reporter, manifest: Manifest) -> str:
+    """Do the units of published work that are not done, as `do_work` says."""
     from spatialnet.shards.processes import run_processes
     from spatialnet.shards.run import finish
 
-    manifest = read_manifest(Path(str(job.spec["folder"])))
     text = f"{len(manifest.items)} {'scene' if len(manifest.items) == 1 else 'scenes'}, {len(manifest.units)} parts"
     report(0.0, text)
 
@@ -59,7 +68,7 @@ def do_work(jobs: Jobs, job: Job, report: Reporter) -> str:
         run_on_ray(manifest, jobs.settings.ray, progress=told, should_stop=asked)
     else:
         device = str(job.spec.get("device") or "auto")
-        run_processes(manifest, int(job.spec["processes"]), progress=told, should_stop=asked, device=device)
+        run_processes(manifest, int(job.spec.get("processes", 1)), progress=told, should_stop=asked, device=device)
     report(_FINISH_SHARE, "Writing the results")
     finish(manifest, progress=lambda share: report(_FINISH_SHARE + (1 - _FINISH_SHARE) * share, "Writing the results"))
     return f"{len(manifest.items)} done, in {manifest.folder}."

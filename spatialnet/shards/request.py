@@ -34,6 +34,7 @@ def scenes_manifest(
     batch: int = BATCH,
     area: Degrees | None = None,
     scores: bool = True,
+    dataset: str | None = None,
 ) -> Manifest:
     """A manifest that predicts or embeds scenes.
 
@@ -47,6 +48,7 @@ def scenes_manifest(
         batch: windows per forward pass.
         area: (west, south, east, north) in degrees, of which the part within each scene is looked at; None = all of it.
         scores: to predict: keep the score of each class, not only class and confidence.
+        dataset: as which of the run's data sets the scenes are looked at; default its first.
 
     Raises:
         PredictionRefused: no scene, a scene that the area does not meet, an impossible stride or batch, or a sensor
@@ -59,7 +61,7 @@ def scenes_manifest(
         raise PredictionRefused("No scene was named. Name at least one.")
     if not 1 <= batch <= 4096:
         raise PredictionRefused(f"A batch of {batch} windows cannot be. Choose 1 to 4096.")
-    model, _ = load_model(model_of(run.folder, run.dataset))
+    model, _ = load_model(model_of(run.folder, dataset or run.dataset))
     if kind == "embed" and stride is None:
         stride = size or model.chip_size
     items = []
@@ -74,8 +76,15 @@ def scenes_manifest(
             units = len(scene_windows(stack, size or model.chip_size, stride).bands())
         stamps = {sensor: stamp(path) for sensor, path in real.items()}
         items.append(Item(item_name(name), units, {sensor: str(path) for sensor, path in real.items()}, stamps))
-    options = {"size": size, "stride": stride, "batch": batch, "area": area and list(area), "scores": scores}
-    return _manifest(folder, kind, run, options, items)
+    options = {
+        "size": size,
+        "stride": stride,
+        "batch": batch,
+        "area": area and list(area),
+        "scores": scores,
+        "run": run.name,
+    }
+    return _manifest(folder, kind, run, options, items, dataset)
 
 
 def chips_manifest(folder: Path, run: Run, data: PackedChips, *, batch: int = BATCH) -> Manifest:
@@ -124,10 +133,12 @@ def _share_a_sensor(model: SpatialNetViT, data: PackedChips) -> None:
         )
 
 
-def _manifest(folder: Path, kind: Kind, run: Run, options: dict[str, Any], items: Sequence[Item]) -> Manifest:
+def _manifest(
+    folder: Path, kind: Kind, run: Run, options: dict[str, Any], items: Sequence[Item], dataset: str | None = None
+) -> Manifest:
     names = [item.name for item in items]
     double = next((name for name in names if names.count(name) > 1), None)
     if double:
         raise PredictionRefused(f"Two scenes are called {double[:64]!r}. Give each a name of its own.")
-    model = model_of(run.folder.resolve(), run.dataset)
+    model = model_of(run.folder.resolve(), dataset or run.dataset)
     return Manifest(folder.resolve(), kind, str(model), stamp(model), options, tuple(items))

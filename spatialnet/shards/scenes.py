@@ -105,7 +105,7 @@ def assemble_maps(manifest: Manifest, item: Item, tasks: Mapping[str, Task], sce
 
     options, size = manifest.options, windows.size
     tags = {
-        "SOFTWARE": f"SpatialNet {__version__}", "RUN": Path(manifest.model).parent.name, "MODEL": manifest.model_stamp,
+        "SOFTWARE": f"SpatialNet {__version__}", "RUN": str(options.get("run", "")), "MODEL": manifest.model_stamp,
         "SCENES": json.dumps({sensor: Path(file).name for sensor, file in item.files.items()}, ensure_ascii=False),
         "WINDOW": f"{size} pixels, every {options['stride'] or max(1, size // 2)}",
     }  # fmt: skip

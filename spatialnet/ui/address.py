@@ -55,6 +55,17 @@ def pick_many(
     return found
 
 
+def pick_some(label: str, options: Sequence[str], name: str) -> tuple[int, ...]:
+    """Some of a few options as pills; their numbers stand in the address as `0-2`. None chosen means all."""
+    key = f"by.{name}"
+    _take_over(name, list(held_chips(name, len(options))))
+    st.session_state[key] = [index for index in st.session_state.get(key) or [] if index < len(options)]
+    chosen = st.pills(label, range(len(options)), format_func=options.__getitem__, selection_mode="multi", key=key)
+    found = tuple(sorted(chosen))
+    _write(name, "-".join(map(str, found)), list(found))
+    return found
+
+
 def type_text(label: str, name: str, *, placeholder: str = "", max_chars: int = 80) -> str:
     """A short text."""
     _take_over(name, st.query_params.get(name, "")[:max_chars])

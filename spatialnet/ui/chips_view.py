@@ -17,7 +17,7 @@ from spatialnet.tasks import Task
 from spatialnet.ui import address, markup
 from spatialnet.ui.chip_grid import SHEET_SIDES, chip_grid
 from spatialnet.ui.frame import draw_again
-from spatialnet.ui.maps import draw_map, new_click
+from spatialnet.ui.maps import draw_map, fresh
 from spatialnet.ui.pickers import pick, pick_task
 from spatialnet.ui.places import pick_place
 from spatialnet.ui.shown import Shown, pick_stretched
@@ -216,9 +216,9 @@ def _map(selection: _Selection) -> None:
         with st.container(width=260):
             bounds = pick_place(data, "where")
     tiles_below = selection.shown.tiles(data, asked)
-    clicked = new_click(
+    clicked = fresh(
         draw_map(tiles_below, bounds, overlay=tiles, selected=outlines, key="chips-map", height=560), "chips-map"
-    )
+    ).click
     if clicked is not None:
         chip = chip_at(table.loc[selection.chips], clicked.longitude, clicked.latitude, clicked.reach)
         if chip is None:

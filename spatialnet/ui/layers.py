@@ -13,6 +13,7 @@ from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours
 from spatialnet.runs import Run
 from spatialnet.tasks import Task
 from spatialnet.ui import markup
+from spatialnet.ui.area_panel import AREA, prediction_version, shown_prediction
 from spatialnet.ui.pickers import pick
 from spatialnet.ui.split_text import split_sentence
 from spatialnet.ui.why_map_panel import WHY, shown_why_map, why_map_key, why_map_note
@@ -23,7 +24,7 @@ PREDICTION, CONFIDENCE, SCORE, CHANGE = "prediction", "confidence", "score", "ch
 TARGET, LAND_COVER, SPLITS, NOTHING = "target", "land-cover", "splits", "none"
 _TITLES = {
     PREDICTION: "Prediction", CONFIDENCE: "Confidence", SCORE: "Score of a class", CHANGE: "What changed", TARGET: "Target",
-    LAND_COVER: "Land cover", SPLITS: "Splits", WHY: "Why-map", NOTHING: "Picture only",
+    LAND_COVER: "Land cover", SPLITS: "Splits", WHY: "Why-map", AREA: "Predicted area", NOTHING: "Picture only",
 }  # fmt: skip
 
 
@@ -35,6 +36,7 @@ class Layer:
         tiles: address, or None.
         legend: HTML.
         note: one line that says what it is and where it comes from.
+        classes: the classes that can be switched off, where there are any.
         why: what is known of the Why-map, where it is one.
     """
 
@@ -42,6 +44,7 @@ class Layer:
     legend: str
     note: str
     why: dict[str, Any] | None = None
+    classes: tuple[str, ...] = ()
 
 
 def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer:
@@ -53,15 +56,30 @@ def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | Non
         task: the chosen task.
         before: the run to compare with, if there is one.
     """
+    chosen = pick("Layer", _there(data, run, task, before), "layer")
+    return _layer(chosen, data, run, task, before)
+
+
+def pick_beside(data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer | None:
+    """The choice of a layer to compare with, right of the line on the map; None for no comparison."""
+    options = {"": "Nothing"} | _there(data, run, task, before)
+    chosen = pick(
+        "Compare with", options, "beside", "Shown right of a line that you can drag, or move with the arrow keys."
+    )
+    return _layer(chosen, data, run, task, before, "beside-class") if chosen else None
+
+
+def _there(data: PackedChips, run: Run | None, task: Task, before: Run | None) -> dict[str, str]:
+    """The layers that there are, with their titles."""
+    predicted = shown_prediction(data)
     # A run's maps are rasters of places; chips that are files have none.
     mapped = run is not None and bool(data.places) and task.kind != "count"
     there = {
         PREDICTION: mapped, CONFIDENCE: mapped, SCORE: mapped, CHANGE: mapped and before is not None, TARGET: task.kind != "count",
         LAND_COVER: any(place.get("land_cover") for place in data.places), SPLITS: True,
-        WHY: shown_why_map(data) is not None, NOTHING: True,
+        WHY: shown_why_map(data) is not None, AREA: predicted is not None and task.name in predicted.facts["tasks"], NOTHING: True,
     }  # fmt: skip
-    chosen = pick("Layer", {name: _TITLES[name] for name, shown in there.items() if shown}, "layer")
-    return _layer(chosen, data, run, task, before)
+    return {name: _TITLES[name] for name, shown in there.items() if shown}
 
 
 def _part(data: PackedChips, run: Run) -> str:
@@ -69,7 +87,9 @@ def _part(data: PackedChips, run: Run) -> str:
     return data.name if len(run.datasets) > 1 else ""
 
 
-def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer:
+def _layer(
+    chosen: str, data: PackedChips, run: Run | None, task: Task, before: Run | None, class_key: str = "class"
+) -> Layer:
     classes = list(zip(class_colours(task), task.classes, strict=True))
     if task.kind == "multilabel":
         classes = [*classes, (NONE_PRESENT_COLOUR, "none present")]
@@ -79,6 +99,15 @@ def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: 
             addresses.run_tiles(run.name, task.name, dataset=_part(data, run)),
             markup.swatches(classes),
             f"{task.label}: {what} by run {run.title}.",
+            classes=task.classes,
+        )
+    if chosen == AREA and (predicted := shown_prediction(data)):
+        there = "" if predicted.finished else "; more parts appear as they are done"
+        return Layer(
+            addresses.prediction_tiles(predicted.key, task.name, version=prediction_version(predicted, task.name)),
+            markup.swatches(classes),
+            f"{task.label} over the asked area, by run {predicted.facts['title']}{there}.",
+            classes=task.classes,
         )
     if chosen == CONFIDENCE and run:
         legend = markup.ramp(CONFIDENCE_RAMP, "0 %", "100 %")
@@ -88,7 +117,7 @@ def _layer(chosen: str, data: PackedChips, run: Run | None, task: Task, before: 
             "Score of the answer; for presence, of its least sure yes or no.",
         )
     if chosen == SCORE and run:
-        name = st.selectbox("Class", task.classes, key=f"class.{task.name}", persist_state="session")
+        name = st.selectbox("Class", task.classes, key=f"{class_key}.{task.name}", persist_state="session")
         index = task.classes.index(name) if name in task.classes else 0
         legend = markup.ramp(CONFIDENCE_RAMP, "0 %", "100 %")
         tiles = addresses.run_tiles(run.name, task.name, f"p{index}", dataset=_part(data, run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from spatialnet.errors import RunNotFound
 from spatialnet.jobs.services import services
 from spatialnet.runs import Run, open_run
 from spatialnet.tasks import Task
+from spatialnet.ui.address import pick_some
+from spatialnet.ui.area_panel import area_row, drawn_area, take_area, take_shown
 from spatialnet.ui.inspector import inspect, no_chip
-from spatialnet.ui.layers import CHANGE, pick_layer
+from spatialnet.ui.layers import CHANGE, Layer, pick_beside, pick_layer
 from spatialnet.ui.live_jobs import live_fragment, progress_text
-from spatialnet.ui.maps import Click, draw_map, new_click
+from spatialnet.ui.maps import Click, View, draw_map, fresh, view_of
 from spatialnet.ui.markup import plain
 from spatialnet.ui.navigation import page
 from spatialnet.ui.pickers import pick_dataset, pick_run, pick_task
@@ -34,6 +37,7 @@ def draw() -> None:
     """Draw the page."""
     _take_new_run()
     take_why_map()
+    take_shown()
     pickers = st.container(horizontal=True, vertical_alignment="bottom", key="map-pickers")
     with pickers, st.container(width=195):
         data = pick_dataset()
@@ -70,22 +74,60 @@ def draw() -> None:
         if chip is not None and np.isfinite(table.loc[chip, "west"]):
             row = table.loc[chip]
             selected = [((row["south"], row["west"]), (row["north"], row["east"]))]
-        clicked = draw_map(
-            shown.tiles(data),
-            bounds,
-            overlay=layer.tiles,
-            picture=None if layer.why else picture,
-            selected=selected,
-            key=_MAP_KEY,
-        )
-        if layer.legend:
-            st.html(layer.legend)
-        st.caption(plain(f"{layer.note} Bands: {shown.text}."))
-        if layer.why:
-            _why_map_row(data, layer.why)
-    fresh = new_click(clicked, _MAP_KEY)
-    if fresh is not None:
-        _choose(table, fresh)
+        above, below = st.container(), st.container()
+        with below:
+            beside, only = _legend_row(data, run, task, layer)
+        with above:
+            answer = draw_map(
+                shown.tiles(data),
+                bounds,
+                overlay=_switched(layer, only),
+                beside=None if beside is None else _switched(beside, only) or "",
+                picture=None if layer.why else picture,
+                selected=selected,
+                area=drawn_area(),
+                at=_first_view(bounds),
+                tools=True,
+                key=_MAP_KEY,
+            )
+        with below:
+            said = layer.note if beside is None else f"Left: {layer.note} Right: {beside.note}"
+            st.caption(plain(f"{said} Bands: {shown.text}. Hold H to see the image alone."))
+            if layer.why:
+                _why_map_row(data, layer.why)
+            area_row(data, run)
+    now = fresh(answer, _MAP_KEY)
+    if now.area is not None:
+        take_area(now.area)
+    if now.click is not None:
+        _choose(table, now.click)
+
+
+def _legend_row(data: PackedChips, run: Run | None, task: Task, layer: Layer) -> tuple[Layer | None, tuple[int, ...]]:
+    """Legend, the layer to compare with, and class switches; gives that layer, and the classes that are on (none = all)."""
+    if layer.legend:
+        st.html(layer.legend)
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    with row, st.container(width=170):
+        beside = pick_beside(data, run, task, _parent(run, data.name))
+    only: tuple[int, ...] = ()
+    if layer.classes or (beside and beside.classes):
+        with row:
+            only = pick_some("Only these classes", task.classes, "classes")
+    if beside is not None and beside.legend and beside.legend != layer.legend:
+        st.html(beside.legend)
+    return beside, only
+
+
+def _switched(layer: Layer, only: tuple[int, ...]) -> str | None:
+    return addresses.only_classes(layer.tiles, only) if layer.tiles and layer.classes else layer.tiles
+
+
+def _first_view(bounds: Sequence[float]) -> View | None:
+    """The view that the address named when this map was first opened; another ground begins with all of it."""
+    key = f"{_MAP_KEY}.first"
+    first = st.session_state.setdefault(key, (tuple(bounds), view_of(st.query_params.get("at", ""))))
+    return first[1] if first[0] == tuple(bounds) else None
 
 
 def _why_map_row(data: PackedChips, facts: dict[str, Any]) -> None:
@@ -159,7 +201,7 @@ def _marks(data: PackedChips, run: Run | None) -> None:
 
     def progress() -> None:
         for job in services().jobs.store.live():
-            if job.kind in ("train", "why-map") and job.spec.get("dataset") == data.name:
+            if job.kind in ("train", "why-map", "predict-area") and job.spec.get("dataset") == data.name:
                 st.progress(job.share, text=progress_text(job))
 
     live_fragment(progress, "map")

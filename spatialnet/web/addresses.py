@@ -116,6 +116,23 @@ def change_tiles(run: str, task: str, before: str, version: str = "", *, dataset
     return _tiles(f"change/{run}/{_hyphens(task)}/{before}", version, _of(dataset))
 
 
+def prediction_tiles(key: str, task: str, layer: str = "class", version: str = "") -> str:
+    """Tiles of a prediction over an area by its hexadecimal key; the rest as for `run_tiles`."""
+    return _tiles(f"prediction/{key}/{_hyphens(task)}/{layer}", version)
+
+
+def prediction_file(key: str, file: str) -> str:
+    """A raster of a prediction over an area: `<task>` or `<task>-classes`."""
+    return f"/api/predictions/{quote(key)}/{quote(file)}.tif"
+
+
+def only_classes(tiles: str, classes: Sequence[int]) -> str:
+    """The tiles of a class layer with some classes only, by their indices; none = all."""
+    if not classes:
+        return tiles
+    return f"{tiles}{'&' if '?' in tiles else '?'}only={'-'.join(str(index) for index in classes)}"
+
+
 def why_map_tiles(key: str) -> str:
     """Tiles of a Why-map, by its hexadecimal key, which names its content."""
     return _tiles(f"why/{key}", key[:16])

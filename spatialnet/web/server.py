@@ -13,6 +13,7 @@ from spatialnet.web.chips import ChipPictures
 from spatialnet.web.footprint_tiles import FootprintTiles
 from spatialnet.web.labels import Labels
 from spatialnet.web.overlays import Overlays
+from spatialnet.web.prediction_files import PredictionFiles
 from spatialnet.web.run_exports import RunExports
 from spatialnet.web.sources import Sources
 from spatialnet.web.tiles import Tiles
@@ -34,6 +35,7 @@ def routes(settings: Settings, engine: sa.Engine) -> list[BaseRoute]:
         *Overlays(settings.cache / "overlays").routes(),
         *Labels(sources, labels).routes(),
         *RunExports(settings).routes(),
+        *PredictionFiles(sources).routes(),
         *WhyMapFiles(sources).routes(),
         Mount(ASSETS, StaticFiles(directory=VENDOR)),
     ]

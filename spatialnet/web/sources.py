@@ -11,6 +11,7 @@ from typing import Any
 
 from spatialnet.datasets.packed import PackedChips
 from spatialnet.errors import DataSetNotFound, RunNotFound
+from spatialnet.jobs.area_prediction import AreaPrediction, kept_prediction
 from spatialnet.jobs.why_map import kept_why_map, why_map_raster
 from spatialnet.joint import part_of
 from spatialnet.sensors import Sensor
@@ -80,6 +81,17 @@ class Sources:
         if facts is None:
             raise NotHere("This Why-map is not in the cache any more. Ask for it again beside a chip on the map.")
         return why_map_raster(self.settings, key), facts
+
+    def prediction(self, key: str) -> AreaPrediction:
+        """A prediction over a place or an area, finished or under way.
+
+        Raises:
+            NotHere: there is none of this key.
+        """
+        found = kept_prediction(self.settings, key)
+        if found is None:
+            raise NotHere("This prediction is not in the workspace any more. Predict the area again on the map.")
+        return found
 
     def rendered(self, key: tuple[object, ...], render: Callable[[], bytes]) -> bytes:
         """A picture from the cache, else from `render`; the least used pictures go when room runs out."""

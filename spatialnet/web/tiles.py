@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.errors import PathRefused, SceneUnreadable
 from spatialnet.explain.overlay import colour
 from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours, rgb
 from spatialnet.raster import open_raster
@@ -55,6 +56,7 @@ class Tiles:
             "run/{run}/{task}/{layer}": self.run,
             "change/{run}/{task}/{before}": self.change,
             "why/{key}": self.why,
+            "prediction/{key}/{task}/{layer}": self.prediction,
         }
         return [Route(f"/tiles/{path}/{{z:int}}/{{x:int}}/{{y:int}}.png", answered(h)) for path, h in layers.items()]
 
@@ -124,6 +126,13 @@ class Tiles:
         west, south, east, north = facts["bounds"]
         return self._places(request, [(path, (west, south, east, north))], "the Why-map", (), draw)
 
+    def prediction(self, request: Request) -> Response:
+        """What a run says of a place or an area, as far as it is predicted."""
+        found = self._sources.prediction(request.path_params["key"])
+        task = task_of(self._sources.dataset(found.facts["dataset"]), request.path_params["task"])
+        there = [(path, bounds) for path in found.rasters(task.name) if (bounds := _degrees(str(path))) is not None]
+        return self._layer(request, there, task, nothing=not found.finished)
+
     def _maps(self, folder: Path, data: PackedChips, task: Task, whose: str) -> list[tuple[Path, Bounds]]:
         """A run's maps of a task, one for each place where there is one."""
         there = [(folder / "maps" / place["name"] / f"{task.name}.tif", place["bounds"]) for place in data.places]
@@ -137,10 +146,13 @@ class Tiles:
     def _open(self, path: Path) -> AbstractContextManager[DatasetReader]:
         return open_raster(path, root=self._sources.settings.workspace)
 
-    def _layer(self, request: Request, there: list[tuple[Path, Bounds]], task: Task) -> Response:
+    def _layer(self, request: Request, there: list[tuple[Path, Bounds]], task: Task, nothing: bool = False) -> Response:
+        """A layer of the class rasters of a task; with `nothing`, there may be none of them yet."""
         layer: str = request.path_params["layer"]
         if layer == "class":
-            return self._places(request, there, task.label, (layer, task.colours), _draw_classes(_task_colours(task)))
+            colours = _chosen(_task_colours(task), request.query_params.get("only", ""))
+            depends = (layer, tuple(colours.items()))
+            return self._places(request, there, task.label, depends, _draw_classes(colours), nothing)
         names = {"confidence": _CONFIDENCE_BAND} | {f"p{i}": _FIRST_SCORE_BAND + i for i in range(len(task.classes))}
         if layer not in names:
             raise NotHere(f"There is no layer {layer[:40]!r}. Use class, {', '.join(names)}.")
@@ -150,7 +162,7 @@ class Tiles:
             values, valid = grid.read(source, [band], Resampling.average)
             return paint.percent(values[0].astype(np.uint8), valid)
 
-        return self._places(request, there, task.label, (layer,), draw)
+        return self._places(request, there, task.label, (layer,), draw, nothing)
 
     def _places(
         self,
@@ -159,10 +171,11 @@ class Tiles:
         what: str,
         depends_on: tuple[object, ...],
         draw: Paint,
+        nothing: bool = False,
     ) -> Response:
         """A tile of all rasters that it meets, the later over the earlier."""
         z, x, y = grid_of(request)
-        if not there:
+        if not there and not nothing:
             raise NotHere(f"There is no map of {what} here. Choose another layer.")
         grid = Grid(z, x, y)
         met = [(path, box) for path, bounds in there if grid.meets(_seen(box := _mercator(*bounds), grid.pixel))]
@@ -217,6 +230,23 @@ def _mercator(west: float, south: float, east: float, north: float) -> Bounds:
     box = transform_bounds("EPSG:4326", "EPSG:3857", west, max(south, -_FURTHEST), east, min(north, _FURTHEST))
     margin = 1e-3 * max(box[2] - box[0], box[3] - box[1])
     return box[0] - margin, box[1] - margin, min(box[2] + margin, 2 * HALF), box[3] + margin
+
+
+@lru_cache(4096)
+def _degrees(path: str) -> Bounds | None:
+    """Where a raster lies; None where it was put together with others meanwhile, and is gone."""
+    try:
+        with open_raster(Path(path)) as source:
+            west, south, east, north = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
+    except (PathRefused, SceneUnreadable):
+        return None
+    return west, south, east, north
+
+
+def _chosen(colours: dict[int, tuple[int, int, int]], only: str) -> dict[int, tuple[int, int, int]]:
+    """The colours of some classes, named as `0-2`; of all where none is named."""
+    wanted = {int(part) for part in only.split("-") if part.isascii() and part.isdigit() and len(part) < 4}
+    return {index: colour for index, colour in colours.items() if index in wanted} or colours
 
 
 def _draw_classes(colours: dict[int, tuple[int, int, int]]) -> Paint:

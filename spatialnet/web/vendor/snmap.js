@@ -1,5 +1,6 @@
 /* Controls for the map inside streamlit-folium's frame. They find their layers by class name, so layers may come and go:
  *   sn-overlay   follows the opacity control
+ *   sn-why       an attribution; it and sn-overlay vanish while H is held
  *   sn-left      shown left of the swipe line;  sn-right  shown right of it
  * Part of SpatialNet, Apache-2.0. */
 (() => {
@@ -26,6 +27,10 @@
       text-align: center; box-shadow: 0 1px 4px rgba(0,0,0,.5); }
     .sn-swipe:focus-visible::after, .sn-control input:focus-visible, .leaflet-container a:focus-visible {
       outline: 3px solid #1f6feb; outline-offset: 1px; }
+    .sn-drawing { cursor: crosshair !important; }
+    .sn-area a { font-size: 17px; }
+    .sn-area a[aria-pressed="true"] { background: #1f6feb; color: #fff; }
+    .sn-peek .sn-overlay, .sn-peek .sn-why { opacity: 0 !important; }
     .sn-side { position: absolute; top: 10px; z-index: 800; padding: 2px 10px; border-radius: 10px; color: #fff;
       background: rgba(20,22,28,.72); pointer-events: none; white-space: nowrap; }`
   document.head.appendChild(style)
@@ -40,11 +45,19 @@
     } catch { return null }
   }
 
-  /* Fit the first view to what there is to see, as soon as the frame has its size. Leaflet's own way waits for no size. */
-  L.snFit = (map, bounds) => {
+  /* The first view, as soon as the frame has its size: `at` [latitude, longitude, zoom], or all of the bounds. Leaflet's own way
+   * waits for no size. Where it is shared, the view then stands in the page's address, so that a link holds it; the page need not run for that. */
+  L.snFit = (map, bounds, at, shared) => {
     const fit = () => {
       if (!map.getSize().x || !map.getSize().y) return
-      map.off("resize", fit).fitBounds(bounds, { padding: [8, 8], animate: false })
+      map.off("resize", fit)
+      if (at) map.setView([at[0], at[1]], at[2], { animate: false })
+      else map.fitBounds(bounds, { padding: [8, 8], animate: false })
+      if (shared) map.on("moveend", () => {
+        const { lat, lng } = map.getCenter(), page = window.parent, address = new URL(page.location)
+        address.searchParams.set("at", `${lat.toFixed(5)},${lng.toFixed(5)},${map.getZoom()}`)
+        page.history.replaceState(page.history.state, "", address)
+      })
     }
     map.on("resize", fit)
     map.invalidateSize()
@@ -142,7 +155,89 @@
       clip("sn-right", cut, to.x)
     },
   })
-  L.control.snSwipe = options => new L.Control.SNSwipe(options)
+  /* The line is there while there is something to compare. */
+  L.snSwipe = map => {
+    const swipe = new L.Control.SNSwipe()
+    let shown = false
+    const look = () => {
+      let wanted = false
+      withClass(map, "sn-right", () => { wanted = true })
+      if (wanted === shown) return
+      shown = wanted
+      if (wanted) swipe.addTo(map); else swipe.remove()
+    }
+    map.on("layeradd layerremove", look)
+    look()
+  }
+
+  /* Two buttons that choose an area: by a drag, or all that is in view. It goes to the page as a drawing. */
+  L.Control.SNArea = L.Control.extend({
+    options: { position: "topleft" },
+    onAdd(map) {
+      const bar = L.DomUtil.create("div", "leaflet-bar sn-area"), frame = map.getContainer()
+      const button = (text, title, act) => {
+        const link = L.DomUtil.create("a", "", bar)
+        Object.assign(link, { href: "#", title, textContent: text, role: "button", ariaLabel: title })
+        link.addEventListener("click", event => { event.preventDefault(); act() })
+        link.addEventListener("keydown", event => { if (event.key === " ") { event.preventDefault(); act() } })
+        return link
+      }
+      const tell = bounds => map.fire("draw:created", { layerType: "rectangle", layer: L.rectangle(bounds) })
+      let box = null, start = null
+      const draw = button("\u25AD", "Draw an area: drag over the map; Escape to stop", () => arm(!armed()))
+      button("\u25A3", "Take what is in view as the area", () => tell(map.getBounds()))
+      const armed = () => frame.classList.contains("sn-drawing")
+      const arm = on => {
+        frame.classList.toggle("sn-drawing", on)
+        draw.ariaPressed = on
+        map.dragging[on ? "disable" : "enable"]()
+        box?.remove(); box = start = null
+      }
+      const down = event => {
+        if (!armed() || event.button || event.target.closest(".leaflet-control, .sn-swipe")) return
+        event.preventDefault(); event.stopPropagation()
+        start = map.mouseEventToLatLng(event)
+        frame.setPointerCapture(event.pointerId)
+      }
+      const move = event => {
+        if (!start) return
+        const bounds = L.latLngBounds(start, map.mouseEventToLatLng(event))
+        box = box?.setBounds(bounds) ?? L.rectangle(bounds, { color: "#1f6feb", weight: 2, interactive: false }).addTo(map)
+      }
+      const up = () => {
+        if (!start) return
+        const bounds = box?.getBounds()
+        arm(false)
+        // The click that ends the drag is no click on a chip.
+        frame.addEventListener("click", event => event.stopPropagation(), { capture: true, once: true })
+        setTimeout(() => frame.click(), 0)
+        if (bounds) tell(bounds)
+      }
+      frame.addEventListener("pointerdown", down, true)
+      frame.addEventListener("pointermove", move)
+      frame.addEventListener("pointerup", up)
+      window.addEventListener("keydown", event => { if (event.key === "Escape" && armed()) arm(false) })
+      L.DomEvent.disableClickPropagation(bar)
+      return bar
+    },
+  })
+  L.control.snArea = options => new L.Control.SNArea(options)
+
+  /* While H is held, here or in the app's page, the image lies bare. The page outlives this frame, so its listeners go with it. */
+  const peek = on => document.documentElement.classList.toggle("sn-peek", on)
+  const gone = new AbortController()
+  for (const place of new Set([window, window.parent])) {
+    place.addEventListener("keydown", event => {
+      const target = event.composedPath()[0]
+      if (event.ctrlKey || event.metaKey || event.altKey || event.key?.toLowerCase() !== "h") return
+      if (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && target.type !== "range" || target.isContentEditable) return
+      peek(true)
+    }, { capture: true, signal: gone.signal })
+    place.addEventListener("keyup", event => { if (event.key?.toLowerCase() === "h") peek(false) },
+      { capture: true, signal: gone.signal })
+    place.addEventListener("blur", () => peek(false), { signal: gone.signal })
+  }
+  window.addEventListener("pagehide", () => gone.abort())
 
   // Keys pressed while the map has the focus never reach the app's page: pass letters, digits, ? and Escape on (same origin).
   for (const type of ["keydown", "keyup"]) window.addEventListener(type, event => {
