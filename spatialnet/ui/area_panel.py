@@ -30,6 +30,7 @@ AREA = "area"
 
 _KEY, _DRAWN = "prediction", "area"
 _DEGREE_KM = 111.2
+_WHOLE = "whole"
 
 
 def shown_prediction(data: PackedChips) -> AreaPrediction | None:
@@ -63,9 +64,10 @@ def area_row(data: PackedChips, run: Run | None) -> None:
     area, shown = drawn_area(), shown_prediction(data)
     row = st.container(horizontal=True, vertical_alignment="center")
     if run is not None and data.places:
-        with row.popover(
-            "Predict an area" if area else "Predict the scene", icon=":material/grid_on:", width="content"
-        ):
+        # A popover cannot be closed; one with another key is a closed one.
+        key = f"area.asked.{st.session_state.get('area.asked', 0)}"
+        title = "Predict the area" if area else "Predict the scene"
+        with row.popover(title, icon=":material/grid_on:", width="content", key=key):
             _ask(data, run, area)
     if area:
         row.markdown(_size(area), width="content")
@@ -76,8 +78,7 @@ def area_row(data: PackedChips, run: Run | None) -> None:
         with row.popover(f"Predicted areas ({len(made)})", icon=":material/folder_open:", width="content"):
             for found in made:
                 _made(found, shown)
-    if shown and not shown.finished:
-        _watch(shown)
+    _watch()
 
 
 def _ask(data: PackedChips, run: Run, area: Degrees | None) -> None:
@@ -136,6 +137,7 @@ def _made(found: AreaPrediction, shown: AreaPrediction | None) -> None:
 def _show(key: str) -> None:
     st.query_params[_KEY] = key
     st.session_state["area.shown"] = True
+    st.session_state["area.asked"] = st.session_state.get("area.asked", 0) + 1
     st.rerun()
 
 
@@ -147,13 +149,19 @@ def take_shown() -> None:
         st.session_state["layer"] = AREA
 
 
-def _watch(shown: AreaPrediction) -> None:
-    """Draw the page again whenever a part is done, so that the map shows it."""
-    task = shown.facts["tasks"][0]
-    done = len(shown.rasters(task))
+def _watch() -> None:
+    """Draw the page again whenever a part of the shown prediction is done, so that the map shows it."""
+
+    def seen() -> str:
+        found = kept_prediction(services().settings, st.query_params.get(_KEY, ""))
+        return "" if found is None or not found.facts["tasks"] else prediction_version(found, found.facts["tasks"][0])
+
+    drawn = seen()
+    if drawn.endswith(_WHOLE):
+        return
 
     def look() -> None:
-        if len(shown.rasters(task)) != done or shown.finished:
+        if seen() != drawn:
             st.rerun()
 
     live_fragment(look, "area")
@@ -161,7 +169,7 @@ def _watch(shown: AreaPrediction) -> None:
 
 def prediction_version(found: AreaPrediction, task: str) -> str:
     """What changes whenever there is more to see."""
-    return f"{found.key[:8]}-{'whole' if found.finished else len(found.rasters(task))}"
+    return f"{found.key[:8]}-{_WHOLE if found.finished else len(found.rasters(task))}"
 
 
 def _size(area: tuple[float, ...]) -> str:

@@ -28,6 +28,9 @@ _TITLES = {
 }  # fmt: skip
 
 
+_OFF = "off"
+
+
 @dataclass(frozen=True)
 class Layer:
     """What lies over the scene.
@@ -62,11 +65,11 @@ def pick_layer(data: PackedChips, run: Run | None, task: Task, before: Run | Non
 
 def pick_beside(data: PackedChips, run: Run | None, task: Task, before: Run | None) -> Layer | None:
     """The choice of a layer to compare with, right of the line on the map; None for no comparison."""
-    options = {"": "Nothing"} | _there(data, run, task, before)
+    options = {_OFF: "Nothing"} | _there(data, run, task, before)
     chosen = pick(
         "Compare with", options, "beside", "Shown right of a line that you can drag, or move with the arrow keys."
     )
-    return _layer(chosen, data, run, task, before, "beside-class") if chosen else None
+    return _layer(chosen, data, run, task, before, "beside-class") if chosen != _OFF else None
 
 
 def _there(data: PackedChips, run: Run | None, task: Task, before: Run | None) -> dict[str, str]:
