@@ -24,6 +24,7 @@ from spatialnet.runs import Run
 from spatialnet.summary import chip_summary, count_text
 from spatialnet.tasks import Task
 from spatialnet.ui import markup
+from spatialnet.ui.band_values_panel import measured
 from spatialnet.ui.corrections import correction_buttons, retrain_button, shown_refusal, split_note, undo_label
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.maps import Picture
@@ -107,6 +108,7 @@ def inspect(data: PackedChips, run: Run | None, task: Task, chip: int, place: pd
     for other in data.tasks:
         if other.name != task.name:
             _answer(data, other, chip, scores, said[other.name])
+    measured(data, chip, place)
     _origins(data)
     if facts and facts.get("bounds") and np.isfinite(place["west"]) and st.session_state.get("why_on_map", True):
         return Picture(addresses.overlay(facts["overlay"]), (tuple(facts["bounds"][0]), tuple(facts["bounds"][1])))

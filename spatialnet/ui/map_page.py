@@ -17,6 +17,7 @@ from spatialnet.runs import Run, open_run
 from spatialnet.tasks import Task
 from spatialnet.ui.address import pick_some
 from spatialnet.ui.area_panel import area_row, drawn_area, take_area, take_shown
+from spatialnet.ui.band_values_panel import take_spot
 from spatialnet.ui.inspector import inspect, no_chip
 from spatialnet.ui.layers import CHANGE, Layer, pick_beside, pick_layer
 from spatialnet.ui.live_jobs import live_fragment, progress_text
@@ -160,6 +161,7 @@ def _choose(table: pd.DataFrame, click: Click) -> None:
         st.toast("There is no chip here: the scene ends, or has no data.", icon=":material/info:")
         return
     st.query_params["chip"] = str(chip)
+    take_spot(click.latitude, click.longitude)
     st.rerun()
 
 
