@@ -42,10 +42,9 @@ def measured(data: PackedChips, chip: int, place: pd.Series) -> None:
                 lines = rows.sort_values("wavelength_nm").set_index("wavelength_nm")
                 shown = lines[[name for name in _NAMES if name in lines]].rename(columns=_NAMES)
                 st.line_chart(shown, height=200, x_label="wavelength in nm", y_label="value")
-            st.dataframe(
-                rows.drop(columns="sensor").rename(columns=_NAMES | {"wavelength_nm": "nm", "low": "least", "high": "most"}),
-                hide_index=True, width="stretch",
-            )  # fmt: skip
+            order = [name for name in ("band", "wavelength_nm", "here", "mean", "low", "high") if name in rows]
+            named = rows[order].rename(columns=_NAMES | {"wavelength_nm": "nm", "low": "least", "high": "most"})
+            st.dataframe(named.round(3 if rows["high"].max() < 10 else 1), hide_index=True, width="stretch")
 
 
 def _spot(place: pd.Series) -> tuple[float, float] | None:

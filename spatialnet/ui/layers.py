@@ -9,6 +9,7 @@ import streamlit as st
 
 from spatialnet.datasets.catalogue import target_facts
 from spatialnet.datasets.packed import PackedChips
+from spatialnet.joint import part_of
 from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours
 from spatialnet.runs import Run
 from spatialnet.tasks import Task
@@ -76,13 +77,18 @@ def _there(data: PackedChips, run: Run | None, task: Task, before: Run | None) -
     """The layers that there are, with their titles."""
     predicted = shown_prediction(data)
     # A run's maps are rasters of places; chips that are files have none.
-    mapped = run is not None and bool(data.places) and task.kind != "count"
+    mapped = run is not None and _has_map(data, run, task)
     there = {
         PREDICTION: mapped, CONFIDENCE: mapped, SCORE: mapped, CHANGE: mapped and before is not None, TARGET: task.kind != "count",
         LAND_COVER: any(place.get("land_cover") for place in data.places), SPLITS: True,
         WHY: shown_why_map(data) is not None, AREA: predicted is not None and task.name in predicted.facts["tasks"], NOTHING: True,
     }  # fmt: skip
     return {name: _TITLES[name] for name, shown in there.items() if shown}
+
+
+def _has_map(data: PackedChips, run: Run, task: Task) -> bool:
+    maps = part_of(run.folder, data.name) / "maps"
+    return any((maps / place["name"] / f"{task.name}.tif").is_file() for place in data.places)
 
 
 def _part(data: PackedChips, run: Run) -> str:

@@ -54,8 +54,8 @@ def test_a_drawn_area_is_predicted_compared_switched_and_shared(server: Server, 
     expect(page).to_have_url(re.compile("layer=area"), timeout=90_000)
     expect(page.get_by_text(re.compile(r"over the asked area, by run [^;]*Bands"))).to_be_visible(timeout=90_000)
     settle(page)
-    tiles = map_frame(page).locator("img.leaflet-tile-loaded[src*='/tiles/prediction/']")
-    expect(tiles.first).to_be_visible(timeout=30_000)
+    shown = "img.leaflet-tile-loaded[src*='/tiles/prediction/']"
+    expect(map_frame(page).locator(shown).first).to_be_visible(timeout=30_000)
 
     page.get_by_role("combobox", name="Compare with").click()
     page.get_by_role("option", name="Target", exact=True).click()
@@ -80,7 +80,7 @@ def test_a_drawn_area_is_predicted_compared_switched_and_shared(server: Server, 
     page.goto("about:blank")
     page.goto(shared)
     settle(page)
-    expect(tiles.first).to_be_visible(timeout=60_000)
+    expect(map_frame(page).locator(shown).first).to_be_visible(timeout=60_000)
     view = map_frame(page).evaluate("[map.getCenter().lat, map.getCenter().lng, map.getZoom()]")
     assert [float(part) for part in at.replace("%2C", ",").split(",")] == pytest.approx(view, abs=1e-4)
 
