@@ -16,8 +16,10 @@ from spatialnet.explain import (
     attention_rollout,
     corrected_gradient,
     gradient_attention,
+    gradient_shap,
     integrated_gradients,
     occlusion,
+    query_attention,
 )
 from spatialnet.explain.methods import METHODS
 from spatialnet.explain.question import Evidence, Question, ask, left_as_found
@@ -27,8 +29,10 @@ EXPLAINERS: dict[str, Callable[[Question], Evidence]] = {
     "corrected_gradient": corrected_gradient.explain,
     "occlusion": occlusion.explain,
     "integrated_gradients": integrated_gradients.explain,
+    "gradient_shap": gradient_shap.explain,
     "gradient_attention": gradient_attention.explain,
     "attention_rollout": attention_rollout.explain,
+    "query_attention": query_attention.explain,
 }
 """The function of each method in `METHODS`."""
 

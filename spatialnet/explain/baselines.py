@@ -51,7 +51,7 @@ def baseline_images(
     if kind == "mean":
         return {name: torch.zeros_like(tensor) for name, tensor in images.items()}
     if kind == "blurred":
-        return {name: _blurred(tensor) for name, tensor in images.items()}
+        return {name: blurred(tensor) for name, tensor in images.items()}
     if kind == "zero":
         dark = {name: np.zeros((1, *tensor.shape[1:]), np.float32) for name, tensor in images.items()}
         return _like(images, model.prepare(dark, dataset=dataset))
@@ -67,7 +67,8 @@ def _like(images: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> dict[str
     }
 
 
-def _blurred(pixels: Tensor) -> Tensor:
+def blurred(pixels: Tensor) -> Tensor:
+    """Chips (batch, bands, height, width) without detail: three box means, a quarter of the chip wide."""
     side = max(1, min(pixels.shape[-2:]) // BLUR_SHARE) // 2 * 2 + 1
     for _ in range(3):
         pixels = F.avg_pool2d(F.pad(pixels, [side // 2] * 4, mode="replicate"), side, stride=1)

@@ -5,6 +5,8 @@ deconvolution change only ReLU, so with GELU they are the plain gradient; DeepLI
 attention, so it is input times gradient; LayerGradCam averages over the wrong axis of tokens; LRP does not know timm's
 modules, and is patented.
 
+What leaving out a whole band or sensor does has no place on the chip, so it is no map: occlusion and the probe (`what_if.py`) say it.
+
 To add a method: write its file beside this one, describe it here, and name its function in `attribute.py`.
 """
 
@@ -81,6 +83,17 @@ METHODS: dict[str, Method] = {
             baseline=True,
         ),
         Method(
+            "gradient_shap",
+            "Gradient SHAP",
+            "As Integrated Gradients, from several baselines at once (the training mean and the chip, blurred) and at random points near "
+            "the chip. For (positive) or against (negative) the class; depends less on one baseline, adds up only roughly.",
+            signed=True,
+            class_specific=True,
+            bands=True,
+            cost=50.0,
+            baseline=True,
+        ),
+        Method(
             "gradient_attention",
             "Gradient-weighted attention",
             "Follows the model's attention through its blocks and keeps what raises the score of this class. "
@@ -100,6 +113,16 @@ METHODS: dict[str, Method] = {
             class_specific=False,
             bands=False,
             cost=0.5,
+        ),
+        Method(
+            "query_attention",
+            "Attention of the task's query",
+            "Which places the task reads at the very end, from tokens that have looked at each other already. The same for every class, "
+            "different for each task: it shows whether two tasks look at different things.",
+            signed=False,
+            class_specific=False,
+            bands=False,
+            cost=0.4,
         ),
     )
 }

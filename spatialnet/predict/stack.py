@@ -22,6 +22,9 @@ from spatialnet.sensors import Sensor
 
 Array = npt.NDArray[np.float32]
 
+MAX_PIXELS = 10_000_000_000
+"""Largest scene that is opened: 100,000 x 100,000. Only a strip of it is in memory at a time."""
+
 EDGE_TOLERANCE = 0.1
 """How far, in its own pixels, the edges of a scene may lie from edges of the finest scene's pixels."""
 
@@ -110,7 +113,10 @@ def open_stack(
             f"The run knows the sensors {', '.join(sensors)}; the scenes are of {', '.join(scenes)}."
         )
     with ExitStack() as stack:
-        sources = {name: stack.enter_context(open_raster(path, root=root)) for name, path in known.items()}
+        sources = {
+            name: stack.enter_context(open_raster(path, root=root, max_pixels=MAX_PIXELS))
+            for name, path in known.items()
+        }
         for name, source in sources.items():
             check_scene(source, sensors[name])
         first = min(sources.values(), key=lambda source: abs(source.transform.a) + abs(source.transform.d))

@@ -88,5 +88,6 @@ def _starts(length: int, size: int, stride: int, origin: int) -> tuple[int, ...]
 
 def blend_weights(size: int) -> npt.NDArray[np.float32]:
     """How much each pixel of a window counts where windows overlap: most in the middle, (size, size) float32."""
-    ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)).astype(np.float32)
+    # Taken at the middle of each pixel: a window comes in and goes out by half a step, so that no edge of it shows.
+    ramp = np.minimum(np.arange(size), np.arange(size)[::-1]).astype(np.float32) + 0.5
     return np.outer(ramp, ramp) / ramp.max() ** 2

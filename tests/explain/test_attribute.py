@@ -316,3 +316,37 @@ def test_why_one_class_rather_than_another_is_the_difference_of_both(trained, pl
 def test_what_cannot_be_contrasted_is_a_sentence(trained, planted, task, method, against, words):
     with pytest.raises(ExplanationFailed, match=words):
         attribute(trained, {"rgb": planted.images[:1]}, task, 1, method, against=against)
+
+
+def test_gradient_shap_draws_the_same_for_a_chip_alone_and_in_a_batch_and_leaves_the_generators(trained, planted):
+    images = {"rgb": planted.images[:3]}
+    torch.manual_seed(3)
+    np.random.seed(3)
+    expected = torch.rand(1).item(), np.random.rand()
+    torch.manual_seed(3)
+    np.random.seed(3)
+    together = attribute(trained, images, "square", 1, "gradient_shap").values
+    assert (torch.rand(1).item(), np.random.rand()) == expected
+    alone = attribute(trained, {n: t[1:2] for n, t in images.items()}, "square", 1, "gradient_shap").values
+    assert together[1] == pytest.approx(alone[0], abs=1e-5 * float(np.abs(alone).max()))
+
+
+def test_gradient_shap_from_the_mean_says_what_integrated_gradients_says(trained, planted):
+    images = {"rgb": planted.images[:4]}
+    shap = attribute(
+        trained, images, "square", 1, "gradient_shap", start={n: torch.zeros_like(t) for n, t in images.items()}
+    )
+    exact = attribute(trained, images, "square", 1, "integrated_gradients")
+    there = np.flatnonzero(planted.mask[:4].any((1, 2)))  # elsewhere there is next to no evidence
+    assert len(there)
+    for one, other in zip(shap.values[there], exact.values[there], strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+
+
+def test_the_querys_attention_is_what_the_head_pooled_by(two_sensors):
+    model, images = two_sensors
+    found = attribute(model, images, "use", 0, "query_attention")
+    assert found.values.min() >= 0
+    shares = np.array(list(found.info["sensors"].values())).sum(0)
+    assert (shares <= 1 + 1e-5).all()
+    assert (shares > 0.2).all()

@@ -120,7 +120,8 @@ def test_pages_can_read_methods_and_overlay_without_torch():
 
 def test_every_method_says_what_it_is():
     assert set(METHODS) == {
-        "corrected_gradient", "integrated_gradients", "attention_rollout", "gradient_attention", "occlusion",
+        "corrected_gradient", "integrated_gradients", "attention_rollout", "gradient_attention", "occlusion", "gradient_shap",
+        "query_attention",
     }  # fmt: skip
     assert all(name == method.name and method.title and method.help for name, method in METHODS.items())
     assert "same for every class" in METHODS["attention_rollout"].help

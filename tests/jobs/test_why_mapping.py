@@ -85,7 +85,7 @@ def test_a_pixel_is_the_weighted_mean_of_the_chips_that_see_it(finished, model):
     table = chip_table(data)
     row, column = (int(table.loc[33, name]) for name in ("row", "column"))
     near = table[(abs(table["row"] - row) < SIZE) & (abs(table["column"] - column) < SIZE)]
-    ramp = np.minimum(np.arange(1, SIZE + 1), np.arange(SIZE, 0, -1)).astype(np.float64)
+    ramp = np.minimum(np.arange(SIZE), np.arange(SIZE)[::-1]) + 0.5
     tent = np.outer(ramp, ramp)
     total, weight = np.zeros((3 * SIZE, 3 * SIZE)), np.zeros((3 * SIZE, 3 * SIZE))
     for chip, place in near.iterrows():
