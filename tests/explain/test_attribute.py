@@ -332,14 +332,12 @@ def test_gradient_shap_draws_the_same_for_a_chip_alone_and_in_a_batch_and_leaves
 
 
 def test_gradient_shap_from_the_mean_says_what_integrated_gradients_says(trained, planted):
-    images = {"rgb": planted.images[:4]}
+    images = {"rgb": planted.images[planted.kind == 1][:4]}
     shap = attribute(
         trained, images, "square", 1, "gradient_shap", start={n: torch.zeros_like(t) for n, t in images.items()}
     )
     exact = attribute(trained, images, "square", 1, "integrated_gradients")
-    there = np.flatnonzero(planted.mask[:4].any((1, 2)))  # elsewhere there is next to no evidence
-    assert len(there)
-    for one, other in zip(shap.values[there], exact.values[there], strict=True):
+    for one, other in zip(shap.values, exact.values, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
 
 
