@@ -22,6 +22,7 @@ from rasterio.windows import Window
 from spatialnet.datasets.class_raster import NO_CLASS, NONE_PRESENT, class_bands
 from spatialnet.model import SpatialNetViT, probabilities
 from spatialnet.palette import NONE_PRESENT_COLOUR, class_colours, rgb
+from spatialnet.predict.ahead import ahead
 from spatialnet.predict.chips import prepared
 from spatialnet.predict.stack import Array, PixelGrid, SceneStack, Strip, open_stack
 from spatialnet.predict.windows import Band, SceneWindows, blend_weights
@@ -81,7 +82,7 @@ def predict_scene(
             for number, band in enumerate(bands):
                 yield from sweep.rows(band, lambda done, n=number: progress((n + done) / len(bands)))  # type: ignore[misc]
 
-        return write_maps(stack.grid, model.tasks, folder, rows())
+        return write_maps(stack.grid, model.tasks, folder, ahead(rows()))
 
 
 def scene_windows(

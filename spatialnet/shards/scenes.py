@@ -15,6 +15,7 @@ from spatialnet import __version__
 from spatialnet.datasets.class_raster import NO_CLASS
 from spatialnet.errors import PredictionRefused
 from spatialnet.model import SpatialNetViT
+from spatialnet.predict.ahead import ahead
 from spatialnet.predict.scene import Rows, Sweep, map_bands, scene_windows, write_maps
 from spatialnet.predict.stack import SceneStack, open_stack
 from spatialnet.predict.windows import SceneWindows
@@ -76,7 +77,7 @@ def predict_unit(scenes: OpenScenes, unit: Unit, folder: Path, progress: Callabl
                     compress="DEFLATE", zlevel=1, BIGTIFF="IF_SAFER",
                 )
             )  # fmt: skip
-        for top, pixels in sweep.rows(band, progress):
+        for top, pixels in ahead(sweep.rows(band, progress)):
             for name, values in pixels.items():
                 parts[name].write(values, window=Window(0, top - band.top, grid.width, values.shape[1]))
 
