@@ -39,6 +39,7 @@ class WhyMapRequest:
         class_index: index into the task's classes.
         method: a name in `spatialnet.explain.methods.METHODS`.
         against: index of another class: why the one rather than this; None = the one alone.
+        area: (west, south, east, north) in degrees instead of what is `around` the chip, which then says in which place; or None.
     """
 
     run: str
@@ -49,6 +50,7 @@ class WhyMapRequest:
     class_index: int
     method: str
     against: int | None = None
+    area: tuple[float, float, float, float] | None = None
 
     @property
     def key(self) -> str:
@@ -77,22 +79,32 @@ def kept_why_map(settings: Settings, key: str) -> dict[str, Any] | None:
     return dict(facts) if isinstance(facts, dict) and why_map_raster(settings, key).is_file() else None
 
 
-def windows_of(data: PackedChips, place: dict[str, Any], around: int) -> int:
+def windows_of(
+    data: PackedChips, place: dict[str, Any], around: int, area: tuple[float, float, float, float] | None = None
+) -> int:
     """About how many windows a Why-map looks at: they overlap by half.
 
     Args:
         data: the data set.
         place: its entry in the data set's `places`.
         around: as in `WhyMapRequest`.
+        area: as in `WhyMapRequest`.
     """
     size = int(data.manifest["sizes"][place["sensors"][0]])
     whole = (2 * int(place["height"]) / size) * (2 * int(place["width"]) / size)
+    if area is not None:
+        (west, south, east, north), (left, low, right, high) = area, place["bounds"]
+        wide, tall = (
+            (min(east, right) - max(west, left)) / (right - left),
+            (min(north, high) - max(south, low)) / (high - low),
+        )
+        return max(1, int(whole * max(0.0, wide) * max(0.0, tall)))
     return int(whole if around == WHOLE_PLACE else min(whole, (2 * (2 * around + 1) + 1) ** 2))
 
 
 def is_quick(data: PackedChips, place: dict[str, Any], request: WhyMapRequest) -> bool:
     """Whether a person may wait for it."""
-    return windows_of(data, place, request.around) * METHODS[request.method].cost <= AT_ONCE
+    return windows_of(data, place, request.around, request.area) * METHODS[request.method].cost <= AT_ONCE
 
 
 def request_why_map(jobs: Jobs, run: Run, request: WhyMapRequest) -> Job:

@@ -30,6 +30,7 @@ from spatialnet.jobs.store import Job
 from spatialnet.jobs.why_map import WHOLE_PLACE, WhyMapRequest, why_map_facts, why_map_raster
 from spatialnet.joint import model_of
 from spatialnet.model import SpatialNetViT, load_model
+from spatialnet.predict.area import area_window
 from spatialnet.predict.chips import prepared
 from spatialnet.predict.scene import scene_windows
 from spatialnet.predict.stack import SceneStack, Strip, open_stack
@@ -101,6 +102,7 @@ def why_map(
 
     Raises:
         ExplanationFailed: the chip lies in no scene, the run knows none of its sensors, or the area is too large.
+        PredictionRefused: a drawn area does not meet the scene.
     """
     started = time.perf_counter()
     run, data = open_run(settings, request.run), open_dataset(settings, request.dataset)
@@ -115,7 +117,7 @@ def why_map(
         )
     progress(0.0, "Explaining the area")
     with open_stack(grid.scenes, model.sensors, settings.workspace) as stack:
-        area = _area(stack, grid.origin, grid.size, request.around)
+        area = _area(stack, grid.origin, grid.size, request)
         sweep = _Sweep(model, request, stack, area, grid.size, grid.origin)
         for done in sweep.windows():
             progress(0.9 * done, "Explaining the area")
@@ -249,11 +251,14 @@ class _Sweep:
         self.faithful += badge.verdict == "faithful"
 
 
-def _area(stack: SceneStack, chip: tuple[int, int], size: int, around: int) -> Area:
+def _area(stack: SceneStack, chip: tuple[int, int], size: int, request: WhyMapRequest) -> Area:
     height, width = stack.grid.height, stack.grid.width
     area = Area(0, height, 0, width)
-    if around != WHOLE_PLACE:
-        reach = max(0, around) * size
+    if request.area is not None:
+        part = area_window(stack.grid, request.area, size)
+        area = Area(part.row_off, part.row_off + part.height, part.col_off, part.col_off + part.width)
+    elif request.around != WHOLE_PLACE:
+        reach = max(0, request.around) * size
         area = Area(
             max(0, chip[0] - reach), min(height, chip[0] + size + reach),
             max(0, chip[1] - reach), min(width, chip[1] + size + reach),

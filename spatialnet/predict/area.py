@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 from rasterio.errors import CRSError
-from rasterio.io import DatasetReader
 from rasterio.warp import transform
 from rasterio.windows import Window
 
 from spatialnet.errors import PredictionRefused
+from spatialnet.raster import Grid
 
 Degrees = tuple[float, float, float, float]
 """(west, south, east, north); an area over the antimeridian has its east below its west."""
@@ -48,11 +48,11 @@ def parse_area(text: str) -> Degrees:
     return check_area((west, south, east, north))
 
 
-def area_window(source: DatasetReader, area: Degrees, least: int = 1) -> Window:
+def area_window(source: Grid, area: Degrees, least: int = 1) -> Window:
     """The smallest window of whole pixels around the part of an area that lies in a scene.
 
     Args:
-        source: the scene.
+        source: the scene, or the part of it that is looked at.
         area: in degrees.
         least: side in pixels that the window has at least; it grows to both sides, as far as the scene goes.
 

@@ -16,13 +16,14 @@ from spatialnet.raster.reading import (
     read_window,
     shown_name,
 )
-from spatialnet.raster.writing import cog_writer, copy_to_cog, write_cog
+from spatialnet.raster.writing import Grid, cog_writer, copy_to_cog, write_cog
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_IMAGE_PIXELS",
     "MAX_PIXELS",
     "SUFFIXES",
+    "Grid",
     "ImageHeader",
     "Raster",
     "check_path",

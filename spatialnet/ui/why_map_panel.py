@@ -14,13 +14,15 @@ from spatialnet.explain.methods import METHODS
 from spatialnet.jobs.services import services
 from spatialnet.jobs.why_map import WHOLE_PLACE, WhyMapRequest, is_quick, kept_why_map, request_why_map
 from spatialnet.runs import Run
+from spatialnet.ui.area_panel import drawn_area
 from spatialnet.ui.frame import show_error
 from spatialnet.ui.markup import plain
 
 WHY = "why"
 """Name of the layer."""
 
-_AREAS = {1: "3 x 3 chips", 3: "7 x 7 chips", 7: "15 x 15 chips", WHOLE_PLACE: "whole scene"}
+_DRAWN = -2
+_AREAS = {1: "3 x 3 chips", 3: "7 x 7 chips", 7: "15 x 15 chips", WHOLE_PLACE: "whole scene", _DRAWN: "drawn area"}
 _ASKED = "why-map.asked"
 
 
@@ -57,13 +59,16 @@ def ask_why_map(data: PackedChips, run: Run, place: pd.Series, reason: dict[str,
     if scene is None:
         return
     row = st.container(horizontal=True, vertical_alignment="bottom")
+    area = drawn_area()
+    areas = [known for known in _AREAS if known != _DRAWN or area]
     around = row.selectbox(
-        "Why-map over", list(_AREAS), format_func=_AREAS.__getitem__, key="why-map.around", width=150, persist_state="session",
+        "Why-map over", areas, format_func=_AREAS.__getitem__, key="why-map.around", width=150, persist_state="session",
         help="The same reason for every chip of the area, half a chip apart and blended without seams, as a layer of the map.",
     )  # fmt: skip
     request = WhyMapRequest(
-        run.name, data.name, int(reason["chip"]), int(around), reason["task"], int(reason["class_index"]), reason["method"],
-        reason.get("against"),
+        run.name, data.name, int(reason["chip"]),
+        0 if around == _DRAWN else int(around), reason["task"], int(reason["class_index"]), reason["method"],
+        reason.get("against"), area if around == _DRAWN else None,
     )  # fmt: skip
     if not row.button("Explain the area", key="why-map.ask", icon=":material/map_search:"):
         return

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import rasterio
 import torch
+from rasterio.warp import transform
 
 from spatialnet.datasets.catalogue import chip_table, open_dataset
-from spatialnet.errors import ExplanationFailed
+from spatialnet.errors import ExplanationFailed, PredictionRefused
 from spatialnet.explain.attribute import attribute
 from spatialnet.jobs.compute import Compute
 from spatialnet.jobs.why_map import WHOLE_PLACE, WhyMapRequest, is_quick, kept_why_map, request_why_map, why_map_raster
@@ -112,6 +113,32 @@ def test_a_larger_area_says_the_same_where_both_are_whole(finished, model):
     column, row = (round(v) for v in ~there @ (here @ (0, 0)))
     again = b[row : row + a.shape[0], column : column + a.shape[1]]
     assert np.nanmax(np.abs(again - a)) <= 1e-5 * np.nanmax(np.abs(a))
+
+
+def test_a_drawn_area_says_what_the_whole_scene_says_there(finished, model):
+    data = open_dataset(finished, "landscape")
+    with rasterio.open(data.scene_path("landscape", "landsat7")) as scene:
+        corners = [scene.transform @ corner for corner in ((30, 40), (90, 40), (30, 100), (90, 100))]
+        longitudes, latitudes = transform(scene.crs, "EPSG:4326", *zip(*corners, strict=True))
+    drawn = request(around=0, area=(min(longitudes), min(latitudes), max(longitudes), max(latitudes)))
+    whole = request(around=WHOLE_PLACE)
+    assert drawn.key != request(around=0).key
+    why_map(finished, drawn, model)
+    why_map(finished, whole, model)
+    part, here, *_ = raster(finished, drawn)
+    everything, there, *_ = raster(finished, whole)
+    left, top = (round(value) for value in ~there @ (here.c, here.f))
+    assert 20 <= left <= 30
+    assert 30 <= top <= 40
+    assert min(part.shape) >= 60
+    inner = everything[top : top + part.shape[0], left : left + part.shape[1]]
+    cut = np.s_[SIZE:-SIZE, SIZE:-SIZE]  # windows at its edges are the area's own
+    assert part[cut] == pytest.approx(inner[cut], abs=1e-4 * float(np.nanmax(np.abs(inner))))
+
+
+def test_a_drawn_area_elsewhere_is_a_sentence(finished, model):
+    with pytest.raises(PredictionRefused, match="does not meet the scene"):
+        why_map(finished, request(area=(100.0, 10.0, 101.0, 11.0)), model)
 
 
 def test_a_contrast_is_the_difference_of_two_maps(finished, model):
