@@ -11,7 +11,7 @@ from spatialnet.datasets.pixel_values import band_values
 from spatialnet.ui.markup import plain
 
 _SPOT = "spot"
-_NAMES = {"mean": "chip's mean", "here": "at the click"}
+_NAMES = {"mean": "mean of the chip", "here": "at the click"}
 
 
 def take_spot(latitude: float, longitude: float) -> None:
