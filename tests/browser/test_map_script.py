@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Frame, Page, Route, sync_playwright
+from playwright.sync_api import Frame, Page, Route
 
-from tests.browser.driving import FLAGS, REPOSITORY, browser_path
+from tests.browser.driving import REPOSITORY
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 _VENDOR = REPOSITORY / "spatialnet" / "web" / "vendor"
 _FRAME = """<link rel="stylesheet" href="/leaflet/leaflet.css"><div id="m" style="height:200px"></div>
@@ -18,10 +20,7 @@ _PAGE = '<input id="field"><button id="b">b</button><iframe src="/frame" width="
 
 
 @pytest.fixture
-def opened() -> Iterator[tuple[Page, Frame]]:
-    if browser_path() is None:
-        pytest.skip("There is no Chromium here.")
-
+def opened(page: Page) -> Iterator[tuple[Page, Frame]]:
     def serve(route: Route) -> None:
         path = route.request.url.split("/", 3)[3]
         if path in ("", "frame"):
@@ -29,17 +28,14 @@ def opened() -> Iterator[tuple[Page, Frame]]:
         elif (_VENDOR / path).is_file():
             route.fulfill(path=_VENDOR / path)
         else:
-            route.fulfill(status=404)
+            route.fulfill(status=204)  # an icon that the browser asks for
 
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=browser_path(), args=FLAGS)
-        page = browser.new_page()
-        page.route("**/*", serve)
-        page.goto("http://127.0.0.1/")
-        frame = page.frames[1]
-        frame.wait_for_selector(".sn-overlay", state="attached")
-        yield page, frame
-        browser.close()
+    page.route("**/*", serve)
+    page.goto("http://127.0.0.1/")
+    frame = page.frames[1]
+    frame.wait_for_selector(".sn-overlay", state="attached")
+    yield page, frame
+    page.unroute("**/*")
 
 
 def _opacity(frame: Frame) -> str:
