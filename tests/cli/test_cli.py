@@ -262,10 +262,28 @@ def test_predict_writes_a_map_per_task(full, capsys, tmp_path):
         main(["predict", "--scene", f"landsat7={scene}", "--out", str(tmp_path / "a" / "maps"), "--stride", "16"]) == 0
     )
     lines = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
-    assert list(lines) == ["land_use", "presence", "rural_urban", "buildings"]
+    coloured = [f"{task}-classes" for task in ("land_use", "presence", "rural_urban")]
+    assert sorted(lines) == sorted(["land_use", "presence", "rural_urban", "buildings", *coloured])
     for name, path in lines.items():
         with rasterio.open(path) as source, rasterio.open(scene) as given:
             assert (source.shape, source.crs) == (given.shape, given.crs), name
+
+
+def test_predict_takes_an_area_and_leaves_scores_out(full, capsys, tmp_path):
+    data = open_dataset(full, "landscape")
+    place = data.places[0]
+    scene = data.scene_path(place["name"], "landsat7")
+    west, south, east, north = place["bounds"]
+    area = f"--area={west},{(south + north) / 2},{(west + east) / 2},{north}"
+    assert main(["predict", "--scene", f"landsat7={scene}", area, "--no-scores", "--out", str(tmp_path / "part")]) == 0
+    lines = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    with rasterio.open(lines["land_use"]) as source, rasterio.open(scene) as given:
+        assert source.count == 2
+        assert source.width < 0.7 * given.width
+        assert (source.transform.c, source.transform.f) == pytest.approx((given.transform.c, given.transform.f), abs=90)
+    for wrong in ("--area=1,2,3", "--area=100,10,101,11"):
+        assert main(["predict", "--scene", f"landsat7={scene}", wrong, "--out", str(tmp_path / "none")]) == 1
+        assert "area" in capsys.readouterr().err
 
 
 def test_explain_says_score_faithfulness_and_picture(full, capsys):
